@@ -1,0 +1,1 @@
+"""Frames that are pulled, not pushed: go2rtc, Frigate, snapshot URLs."""

@@ -1,0 +1,141 @@
+"""What the core asks of the outside. Each Protocol's docstring is the contract that its adapters' tests repeat."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.comparison import References, Templates
+from facegate.core.decision import Decision
+from facegate.core.frame import Face, Pixels
+from facegate.core.policy import Door, User
+
+Crops = NDArray[np.uint8]
+"""uint8, shape (n, height, width, 3), channels blue, green, red, aligned as the network's card says."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the moment, in UTC, with its zone."""
+        ...
+
+
+class FaceDetector(Protocol):
+    """Finds faces."""
+
+    def detect(self, picture: Pixels) -> list[Face]:
+        """Return the faces of an upright picture, the largest first; safe to call from several threads."""
+        ...
+
+
+class TemplateExtractor(Protocol):
+    """Turns crops into templates."""
+
+    @property
+    def model(self) -> str:
+        """Name and digest of the network, `name@digest12`."""
+        ...
+
+    def extract(self, crops: Crops) -> Templates:
+        """Return one template of unit length for each crop; safe to call from several threads."""
+        ...
+
+
+class AttackDetector(Protocol):
+    """Tells a person from a picture of one."""
+
+    def suspicion(self, picture: Pixels, face: Face) -> float:
+        """Return how much the face looks like an attack, in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A picture that was fetched, and when it was captured as far as its source says."""
+
+    picture: bytes
+    captured_at: datetime
+    source: str
+
+
+class FrameSource(Protocol):
+    """Pulls a frame of a camera."""
+
+    def pull(self, camera: str, event: str | None) -> Pulled:
+        """Fetch one frame now.
+
+        Raises:
+            FacegateError: There was none; the error says why, without secrets.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roster:
+    """Who is enrolled and which doors there are, at one revision; never changed, only replaced."""
+
+    revision: int
+    references: References
+    users: Mapping[str, User]
+    doors: Mapping[str, Door]
+
+    def door_of(self, camera: str) -> Door | None:
+        """Return the door that has the camera."""
+        return next((door for door in self.doors.values() if camera in door.cameras), None)
+
+
+class Gallery(Protocol):
+    """The enrolled users, their references, and the doors."""
+
+    def revision(self) -> int:
+        """Return a number that grows with every change of users, references or doors, from whichever process."""
+        ...
+
+    def roster(self, model: str) -> Roster:
+        """Return everything at one revision, with the references that `model` made."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """Keeps decisions."""
+
+    def record(self, decision: Decision) -> None:
+        """Commit the decision, and settle the events that it names; return only once it would survive a crash.
+
+        Raises:
+            FacegateError: It could not be committed; nothing of it was.
+        """
+        ...
+
+
+class EventLog(Protocol):
+    """Accounts for every event: in = named in a decision + counted under a reason."""
+
+    def open(self, event: str, camera: str, received_at: datetime, digest: str) -> bool:
+        """Take an event in; False if it was taken in before (and this repetition is now counted)."""
+        ...
+
+    def count(self, events: Sequence[str], reason: str) -> None:
+        """Settle events that no decision will name, under a reason."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs decisions."""
+
+    def sign(self, decision: Decision) -> Decision:
+        """Return the decision with its JWS."""
+        ...
+
+
+class Publisher(Protocol):
+    """Sends decisions out."""
+
+    def publish(self, decision: Decision) -> None:
+        """Send a decision that has been recorded; a grant that cannot be sent before it expires is never sent."""
+        ...

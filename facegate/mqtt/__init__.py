@@ -1,0 +1,1 @@
+"""Topics and payloads, the client, the embedded broker, Frigate's events, Home Assistant's discovery."""

@@ -1,0 +1,1 @@
+"""The twin networks: learning, fine-tuning, export. The only place that imports torch."""

@@ -1,0 +1,1 @@
+"""Crops to templates to sightings, with ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Pixels to aligned crops: decode, detect, align, measure."""
