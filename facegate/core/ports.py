@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facegate.core.comparison import References, Templates
 from facegate.core.decision import Decision
 from facegate.core.frame import Face, Pixels
-from facegate.core.policy import Door, User
+from facegate.core.policy import Door, History, User
 
 Crops = NDArray[np.uint8]
 """uint8, shape (n, height, width, 3), channels blue, green, red, aligned as the network's card says."""
@@ -110,6 +110,10 @@ class DecisionLog(Protocol):
         Raises:
             FacegateError: It could not be committed; nothing of it was.
         """
+        ...
+
+    def history(self, door: str, since: datetime) -> History:
+        """Return the denials of strangers and the last grants at a door since a moment."""
         ...
 
 

@@ -1,0 +1,209 @@
+"""The straight line: frame -> sighting -> visit -> decision -> recorded -> published.
+
+`Gate.decide` is the whole job. The daemon, `facegate demo` and the tests call the same function; each of its steps is
+one call into one module, and none calls back.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from facegate.core.decision import Decision, Reason, decision_id
+from facegate.core.frame import Frame
+from facegate.core.policy import Door, History
+from facegate.core.ports import Clock, DecisionLog, Publisher, Roster, Signer
+from facegate.core.ruling import Circumstances, rule
+from facegate.core.sighting import Sighting
+from facegate.core.visits import Verdict, VisitRule
+from facegate.daemon.engine import Engine
+from facegate.daemon.lobby import Ended, Lobby
+from facegate.settings import GateSection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An event at a known door whose frame cannot be judged: it is denied with its reason."""
+
+    camera: str
+    event: str
+    captured_at: datetime
+    received_at: datetime
+    reason: Reason
+    detail: str = ""
+
+
+class Gate:
+    """Decides who passes. Safe to use from several threads.
+
+    Args:
+        engine: The network in charge with its calibration and its gallery; replaced whole, never changed.
+        settings: The section `gate`.
+        log: Where decisions are committed.
+        signer: Signs them.
+        publisher: Sends them out.
+        clock: Tells the time.
+        entropy: Returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        settings: GateSection,
+        decisions: DecisionLog,
+        signer: Signer,
+        publisher: Publisher,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.engine = engine
+        self.lobby = Lobby()
+        self._settings = settings
+        self._decisions = decisions
+        self._signer = signer
+        self._publisher = publisher
+        self._clock = clock
+        self._entropy = entropy
+
+    def decide(self, frame: Frame) -> Decision | None:
+        """Judge one frame: the decision that it brought about, or None while its visit goes on."""
+        engine = self.engine  # one look: whatever is activated meanwhile serves the next frame
+        roster = engine.roster
+        door = roster.door_of(frame.camera)
+        if door is None:
+            return None
+        sighting = engine.verifier.sight(frame, roster)
+        verdict = self.lobby.see(door.slug, sighting, self._visit_rule(door, engine, roster))
+        if verdict is None:
+            return None
+        decision = self._ruled(door, verdict, engine, roster)
+        self._decisions.record(decision)
+        self._publisher.publish(decision)
+        return decision
+
+    def refuse(self, refusal: Refusal) -> Decision | None:
+        """Deny an event whose frame cannot be judged; None if its camera has no door any more."""
+        engine = self.engine
+        door = engine.roster.door_of(refusal.camera)
+        if door is None:
+            return None
+        sighting = Sighting(
+            camera=refusal.camera,
+            event=refusal.event,
+            captured_at=refusal.captured_at,
+            received_at=refusal.received_at,
+            digest="",
+            model=engine.model,
+            flaw=refusal.reason,
+            detail=refusal.detail,
+        )
+        verdict = Verdict(
+            refusal.reason, refusal.detail, sighting, sighting, (refusal.camera,), (refusal.event,), frames=0
+        )
+        return self._conclude(door, verdict, engine)
+
+    def begin_hunt(self, event: str, camera: str) -> bool:
+        """Note that frames are hunted for an event; False if no door has the camera."""
+        door = self.engine.roster.door_of(camera)
+        if door is None:
+            return False
+        self.lobby.hunt(door.slug, event, camera, self._clock.now())
+        return True
+
+    def end_hunt(self, event: str, camera: str, failure: str = "") -> Decision | None:
+        """Note that a hunt is over, and why no frame came if none did; the decision if that ended the visit."""
+        engine = self.engine
+        door = engine.roster.door_of(camera)
+        if door is None:
+            return None
+        verdict = self.lobby.end_hunt(door.slug, event, self._visit_rule(door, engine, engine.roster))
+        if verdict is None:
+            return None
+        if verdict.reason is Reason.IMAGE_UNREACHABLE and failure:
+            verdict = replace(verdict, detail=failure)
+        return self._conclude(door, verdict, engine)
+
+    def overdue(self) -> Sequence[Ended]:
+        """Take the visits whose time is up; each is to be given to `conclude`."""
+        return self.lobby.due(self._clock.now(), self._rule_at)
+
+    def closing(self) -> Sequence[Ended]:
+        """Take every open visit, because the gate stops."""
+        return self.lobby.close(self._rule_at)
+
+    def conclude(self, ended: Ended) -> Decision | None:
+        """Decide a visit that has ended; None if its door is gone."""
+        engine = self.engine
+        door = engine.roster.doors.get(ended.door)
+        return None if door is None else self._conclude(door, ended.verdict, engine)
+
+    def _conclude(self, door: Door, verdict: Verdict, engine: Engine) -> Decision:
+        """Walk the second half of the line, for what ends without a frame."""
+        decision = self._ruled(door, verdict, engine, engine.roster)
+        self._decisions.record(decision)
+        self._publisher.publish(decision)
+        return decision
+
+    def _ruled(self, door: Door, verdict: Verdict, engine: Engine, roster: Roster) -> Decision:
+        """Rule on a verdict and sign the decision."""
+        now = self._clock.now()
+        named = verdict.best.user if verdict.best else None
+        decision = rule(
+            door,
+            verdict,
+            Circumstances(
+                now=now,
+                id=decision_id(now, self._entropy(10)),
+                user=roster.users.get(named) if named else None,
+                history=self._history(door, now),
+                threshold=engine.threshold(door, roster, self._settings.target_fmr),
+                model=engine.model,
+                max_age_seconds=self._settings.max_age_seconds,
+                grant_seconds=self._settings.grant_seconds,
+            ),
+        )
+        log.info("decided", extra={"decision": decision.id, "door": decision.door, "reason": str(decision.reason)})
+        return self._signer.sign(decision)
+
+    def _history(self, door: Door, now: datetime) -> History:
+        """Ask for what happened lately, only if the door has limits."""
+        limits = door.limits
+        if not limits.denials and not limits.cooldown_seconds:
+            return History()
+        back = max(limits.window_seconds + limits.lockout_seconds, limits.cooldown_seconds)
+        return self._decisions.history(door.slug, now - timedelta(seconds=back))
+
+    def _visit_rule(self, door: Door, engine: Engine, roster: Roster) -> VisitRule:
+        settings = self._settings
+        return VisitRule(
+            threshold=engine.threshold(door, roster, settings.target_fmr),
+            margin=settings.margin,
+            agreeing_frames=door.agreeing_frames or settings.agreeing_frames,
+            frames_per_visit=settings.frames_per_visit,
+            visit_seconds=settings.visit_seconds,
+            hunt_seconds=settings.hunt_seconds,
+            alone=door.alone,
+        )
+
+    def _rule_at(self, slug: str) -> VisitRule:
+        """Return the rule of a door that may be gone by now: such a visit just runs out."""
+        engine = self.engine
+        roster = engine.roster
+        door = roster.doors.get(slug) or Door(slug, slug, ())
+        return self._visit_rule(door, engine, roster)
+
+
+def as_told(decision: Decision, how: str, names: Callable[[str], str]) -> Decision:
+    """Return the decision as messages tell it: with the user's slug, their shown name, or without either.
+
+    Args:
+        decision: As recorded.
+        how: `slug`, `name` or `none` (the setting `gate.user_in_messages`).
+        names: Slug to shown name.
+    """
+    if decision.user is None or how == "slug":
+        return decision
+    return replace(decision, user=None if how == "none" else names(decision.user))
