@@ -1,0 +1,213 @@
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facegate.core.decision import Reason
+from facegate.core.sighting import Sighting
+from facegate.core.visits import FACELESS, MAX_EVENTS, VisitRule, deadline, hunt_ended, hunted, judge, seen, settle
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+RULE = VisitRule(threshold=0.5, margin=0.05, agreeing_frames=1, frames_per_visit=5, visit_seconds=10, hunt_seconds=30)
+TWO = replace(RULE, agreeing_frames=2)
+
+
+def sighting(**changes) -> Sighting:
+    fields = {
+        "camera": "porch",
+        "event": "e1",
+        "captured_at": NOW,
+        "received_at": NOW,
+        "digest": "d1",
+        "model": "twin@0123456789ab",
+        "faces": 1,
+        "user": "alice",
+        "score": 0.8,
+        "runner_up": 0.2,
+    }
+    return Sighting(**(fields | changes))
+
+
+sightings = st.builds(
+    sighting,
+    event=st.sampled_from(["e1", "e2", "e3"]),
+    digest=st.text("abcdef", min_size=1, max_size=3),
+    user=st.sampled_from(["alice", "bob", None]),
+    score=st.none() | st.floats(-1, 1) | st.just(math.nan),
+    runner_up=st.none() | st.floats(-1, 1) | st.just(math.nan),
+    flaw=st.none() | st.sampled_from([Reason.NO_FACE, Reason.LOW_QUALITY, Reason.BAD_IMAGE]),
+    hunted=st.booleans(),
+    faces=st.integers(0, 3),
+)
+rules = st.builds(
+    VisitRule,
+    threshold=st.none() | st.floats(0.2, 0.9),
+    margin=st.floats(0, 0.3),
+    agreeing_frames=st.integers(1, 3),
+    frames_per_visit=st.integers(1, 6),
+    visit_seconds=st.just(10.0),
+    hunt_seconds=st.just(30.0),
+    alone=st.booleans(),
+)
+
+
+@given(st.lists(sightings, max_size=12), rules)
+def test_a_match_needs_enough_distinct_frames_at_the_threshold_that_name_one_user(stream, rule):
+    visit, since = None, []
+    for one in stream:
+        since.append(one)
+        visit, verdict = seen(visit, one, rule)
+        if verdict is None:
+            continue
+        if verdict.reason is Reason.MATCH:
+            user = verdict.best.user
+            votes = {
+                s.digest
+                for s in since
+                if s.user == user
+                and s.flaw is None
+                and s.score is not None
+                and s.score >= rule.threshold
+                and (s.runner_up is None or s.score - s.runner_up >= rule.margin)
+            }
+            assert len(votes) >= rule.agreeing_frames
+        if visit is None:
+            since = []
+
+
+@given(st.lists(sightings, max_size=15), rules)
+def test_every_event_is_named_once_per_visit_or_still_held(stream, rule):
+    visit, answered, arrived = None, [], []
+    for one in stream:
+        if one.event not in arrived:
+            arrived.append(one.event)
+        visit, verdict = seen(visit, one, rule)
+        if verdict is not None:
+            assert len(set(verdict.events)) == len(verdict.events)
+            answered.extend(verdict.events)
+        held = visit.events if visit else ()
+        assert one.event in answered or one.event in held
+    assert set(arrived) == set(answered) | set(visit.events if visit else ())
+
+
+@given(sightings, rules)
+def test_a_pushed_picture_outside_any_hunt_is_decided_at_once_when_one_frame_is_enough(one, rule):
+    pushed = replace(one, hunted=False)
+    visit, verdict = seen(None, pushed, replace(rule, agreeing_frames=1))
+    assert visit is None
+    assert verdict is not None
+    assert verdict.events == (pushed.event,)
+
+
+def test_a_score_at_the_threshold_matches_and_nan_never_does():
+    assert judge(sighting(score=0.5), RULE).reason is Reason.MATCH
+    assert judge(sighting(score=math.nextafter(0.5, 0)), RULE).reason is Reason.NO_MATCH
+    assert judge(sighting(score=math.nan), RULE).reason is Reason.NO_MATCH
+    assert judge(sighting(runner_up=math.nan), RULE).reason is Reason.AMBIGUOUS
+
+
+def test_a_runner_up_too_near_is_ambiguous():
+    assert judge(sighting(score=0.8, runner_up=0.76), RULE).reason is Reason.AMBIGUOUS
+    assert judge(sighting(score=0.8, runner_up=None), RULE).reason is Reason.MATCH
+
+
+def test_without_a_threshold_nobody_is_named():
+    assert judge(sighting(), replace(RULE, threshold=None)).reason is Reason.NOT_ARMED
+
+
+def test_a_door_for_people_alone_refuses_company():
+    assert judge(sighting(faces=2), replace(RULE, alone=True)).reason is Reason.SEVERAL_FACES
+    assert judge(sighting(faces=2), RULE).reason is Reason.MATCH
+
+
+def test_the_same_picture_twice_is_one_frame():
+    visit, verdict = seen(None, sighting(), TWO)
+    assert verdict is None
+    visit, verdict = seen(visit, sighting(event="e2"), TWO)
+    assert verdict is None
+    _, verdict = seen(visit, sighting(event="e3", digest="d2"), TWO)
+    assert verdict is not None
+    assert verdict.reason is Reason.MATCH
+    assert verdict.events == ("e1", "e2", "e3")
+
+
+def test_two_frames_that_name_two_people_agree_on_nobody():
+    visit, _ = seen(None, sighting(), TWO)
+    visit, verdict = seen(visit, sighting(user="bob", digest="d2", score=0.7), TWO)
+    assert verdict is None
+    ended = settle(visit, TWO)
+    assert ended.reason is Reason.NO_MATCH
+    assert ended.detail == "1 of 2 agreeing frames"
+
+
+def test_a_visit_is_refused_after_enough_frames_with_the_reason_of_its_best_sighting():
+    visit = None
+    for number in range(RULE.frames_per_visit):
+        flaw = Reason.LOW_QUALITY if number else None
+        visit, verdict = seen(visit, sighting(score=0.1, flaw=flaw, digest=str(number)), TWO)
+    assert visit is None
+    assert verdict.reason is Reason.NO_MATCH
+    assert verdict.best.score == 0.1
+    assert verdict.frames == RULE.frames_per_visit
+
+
+def test_a_frame_without_a_face_joins_an_open_visit_and_is_one_of_its_own_otherwise():
+    empty = sighting(event="e9", flaw=Reason.NO_FACE, faces=0, user=None, score=None)
+    visit, verdict = seen(None, empty, TWO)
+    assert visit is None
+    assert verdict.reason is Reason.NO_FACE
+    visit, _ = seen(None, sighting(), TWO)
+    visit, verdict = seen(visit, empty, TWO)
+    assert verdict is None
+    assert visit.events == ("e1", "e9")
+
+
+def test_a_broken_picture_is_denied_by_itself_and_leaves_the_open_visit_alone():
+    visit, _ = seen(None, sighting(), TWO)
+    after, verdict = seen(visit, sighting(event="e9", flaw=Reason.BAD_IMAGE), TWO)
+    assert verdict.reason is Reason.BAD_IMAGE
+    assert verdict.events == ("e9",)
+    assert after == visit
+
+
+def test_a_hunt_waits_for_a_face_and_its_match_answers_its_event():
+    visit = hunted(None, "f1", "porch", NOW)
+    visit, verdict = seen(visit, sighting(event="f1", flaw=Reason.NO_FACE, hunted=True, score=None, user=None), RULE)
+    assert verdict is None
+    assert deadline(visit, RULE) == NOW + timedelta(seconds=30)
+    visit, verdict = seen(visit, sighting(event="f1", score=0.3, hunted=True), RULE)
+    assert verdict is None
+    assert deadline(visit, RULE) == NOW + timedelta(seconds=10)
+    visit, verdict = seen(visit, sighting(event="f1", hunted=True, digest="d2"), RULE)
+    assert visit is None
+    assert verdict.reason is Reason.MATCH
+    assert verdict.events == ("f1",)
+
+
+def test_the_end_of_the_last_hunt_settles_the_visit():
+    visit = hunted(hunted(None, "f1", "porch", NOW), "f2", "porch", NOW)
+    visit, verdict = hunt_ended(visit, "f1", RULE)
+    assert verdict is None
+    visit, verdict = hunt_ended(visit, "f2", RULE)
+    assert visit is None
+    assert verdict.reason is Reason.IMAGE_UNREACHABLE
+    assert verdict.events == ("f1", "f2")
+
+
+def test_a_visit_names_no_more_events_than_a_decision_carries():
+    visit, verdict, count = None, None, 0
+    while verdict is None:
+        count += 1
+        changed = sighting(event=f"e{count}", score=0.1, digest=str(count))
+        visit, verdict = seen(visit, changed, replace(TWO, frames_per_visit=500))
+    assert len(verdict.events) == count == MAX_EVENTS
+
+
+@pytest.mark.parametrize("flaw", sorted(FACELESS))
+def test_frames_without_anybody_do_not_open_a_visit(flaw):
+    visit, verdict = seen(None, sighting(flaw=flaw), TWO)
+    assert visit is None
+    assert verdict.reason is flaw
