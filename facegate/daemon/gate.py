@@ -6,7 +6,7 @@ one call into one module, and none calls back.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from facegate.core.decision import Decision, Reason, decision_id
@@ -18,21 +18,10 @@ from facegate.core.sighting import Sighting
 from facegate.core.visits import Verdict, VisitRule
 from facegate.daemon.engine import Engine
 from facegate.daemon.lobby import Ended, Lobby
+from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An event at a known door whose frame cannot be judged: it is denied with its reason."""
-
-    camera: str
-    event: str
-    captured_at: datetime
-    received_at: datetime
-    reason: Reason
-    detail: str = ""
 
 
 class Gate:

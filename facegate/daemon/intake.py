@@ -21,7 +21,7 @@ from facegate.core.frame import Frame
 from facegate.core.policy import Door
 from facegate.core.ports import Clock
 from facegate.daemon.books import Books
-from facegate.daemon.gate import Refusal
+from facegate.daemon.work import Errand, Refusal, Waiting, Work, refusal_of
 
 FUTURE_TOLERANCE_SECONDS: Final = 2.0
 """Clocks of cameras run ahead by a little; a frame from further ahead is refused."""
@@ -31,21 +31,6 @@ REFUSALS: Final = 64
 
 SUPERSEDED: Final = "superseded"
 OVERLOADED: Final = "overloaded"
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """An event whose picture must be fetched before it can be judged; `url` has not been checked yet."""
-
-    camera: str
-    event: str
-    captured_at: datetime
-    received_at: datetime
-    url: str
-
-
-Waiting = Frame | Errand
-Work = Frame | Errand | Refusal
 
 
 @dataclass(slots=True)
@@ -230,7 +215,7 @@ class Intake:
             if refused is None and waiting.camera not in self._slots and len(self._slots) >= self._places:
                 refused = Reason.OVERLOADED, f"{self._places} frames wait"
             if refused is not None:
-                self._refuse(_refusal(waiting, *refused))
+                self._refuse(refusal_of(waiting, *refused))
             else:
                 displaced = self._slots.pop(waiting.camera, None)
                 self._slots[waiting.camera] = waiting
@@ -254,7 +239,3 @@ class Intake:
             return False
         del self._open[event]
         return True
-
-
-def _refusal(waiting: Waiting, reason: Reason, detail: str) -> Refusal:
-    return Refusal(waiting.camera, waiting.event, waiting.captured_at, waiting.received_at, reason, detail)

@@ -8,14 +8,14 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from facegate.core.decision import Decision, Reason
 from facegate.core.frame import Frame
 from facegate.core.ports import Clock, Pulled
-from facegate.daemon.gate import Gate, Refusal
-from facegate.daemon.intake import Errand, Intake, Work
+from facegate.daemon.gate import Gate
+from facegate.daemon.intake import Intake
+from facegate.daemon.work import Errand, Refusal, Work, refusal_of
 from facegate.errors import FacegateError
 
 log = logging.getLogger(__name__)
@@ -146,12 +146,7 @@ class Workers:
         """Deny what could not be judged; None if not even that can be recorded."""
         what = error.what if isinstance(error, FacegateError) else type(error).__name__
         try:
-            return self._gate.refuse(replace(refusal_of(work, Reason.INTERNAL_ERROR, what)))
+            return self._gate.refuse(refusal_of(work, Reason.INTERNAL_ERROR, what))
         except Exception:
             log.exception("the deny could not be recorded either")
             return None
-
-
-def refusal_of(work: Work, reason: Reason, detail: str) -> Refusal:
-    """Return the refusal of a piece of work."""
-    return Refusal(work.camera, work.event, work.captured_at, work.received_at, reason, detail)
