@@ -1,0 +1,212 @@
+"""From scores to error rates and back, by what was seen of strangers. A calibration belongs to one model.
+
+The curve is stored as knots: a score, and how many of n non-mated comparisons reached it. What the door uses is not the
+observed share but its one-sided upper bound at 95 % (Clopper and Pearson), and between two knots that of the lower one:
+both are on the safe side. Above the highest score that was seen the bound is about 3/n, the rule of three, and nothing
+below it is ever claimed. The bound takes comparisons for independent; those of few people are not, so `source` says
+how many people there were.
+
+A gallery of N users lets a stranger try N times: 1 - (1 - FMR)^N of strangers score this high against anybody.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from facegate.core.rates import NotEnoughScoresError, Scores, checked, fnmr, upper_bound
+
+KNOTS_PER_DECADE: Final = 24
+"""How fine the curve is: neighbouring knots differ by a tenth in their FMR."""
+
+FORMAT: Final = 1
+
+
+class UnusableCalibrationError(ValueError):
+    """The document is no calibration, or its curve is not monotone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knot:
+    """So many of the non-mated scores were at or above `score`, so the FMR there is at most `fmr`."""
+
+    score: float
+    reached: int
+    fmr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mated:
+    """What was seen of mated comparisons: their number, and the share below each knot of the FMR curve."""
+
+    comparisons: int
+    fnmr: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one model's scores mean.
+
+    Attributes:
+        model: Name and digest of the network, `name@digest12`.
+        source: Which people and pictures the scores are from, for a person to read.
+        people: How many people were compared.
+        non_mated: How many non-mated comparisons there were.
+        knots: The FMR curve, scores ascending, FMR falling.
+        mated: The same of the mated comparisons.
+    """
+
+    model: str
+    source: str
+    people: int
+    non_mated: int
+    knots: tuple[Knot, ...]
+    mated: Mated
+
+    def __post_init__(self) -> None:
+        """Refuse a curve that is empty, not finite or not monotone.
+
+        Raises:
+            UnusableCalibrationError: It is.
+        """
+        scores, rates = [knot.score for knot in self.knots], [knot.fmr for knot in self.knots]
+        rising = all(low < high for low, high in pairwise(scores))
+        falling = all(low >= high for low, high in pairwise(rates))
+        sane = all(math.isfinite(score) for score in scores) and all(0.0 < rate <= 1.0 for rate in rates)
+        if not (self.knots and rising and falling and sane and len(self.mated.fnmr) == len(self.knots)):
+            raise UnusableCalibrationError("the calibration's curve is no falling curve")
+
+    @property
+    def floor(self) -> float:
+        """The lowest FMR that the counts support, about 3/n."""
+        return self.knots[-1].fmr
+
+    def fmr(self, score: float) -> float:
+        """Return the share of strangers who reach a score in one comparison, at most, in [floor, 1].
+
+        NaN gives 1: a score that is none says nothing against a stranger.
+        """
+        at = bisect_right(self.knots, score, key=lambda knot: knot.score) if not math.isnan(score) else 0
+        return self.knots[at - 1].fmr if at else 1.0
+
+    def threshold(self, target_fmr: float) -> float | None:
+        """Return the lowest score of the curve whose FMR is at most the target, or None where the counts support none.
+
+        Args:
+            target_fmr: Per comparison, in (0, 1).
+        """
+        return next((knot.score for knot in self.knots if knot.fmr <= target_fmr), None)
+
+    def gallery_fmr(self, score: float, users: int) -> float:
+        """Return the share of strangers who reach a score against anybody of so many users, in [0, 1]."""
+        rate = self.fmr(score)
+        return 0.0 if users < 1 else 1.0 if rate >= 1.0 else -math.expm1(users * math.log1p(-rate))
+
+    def gallery_threshold(self, target_fmr: float, users: int) -> float | None:
+        """Return the lowest score of the curve that at most `target_fmr` of strangers reach against anybody.
+
+        Args:
+            target_fmr: Share of strangers who may be taken for any of the users, in (0, 1).
+            users: How many users there are; none counts as one.
+
+        Returns:
+            The threshold, or None where the counts do not support the target for so many users.
+        """
+        return next((k.score for k in self.knots if self.gallery_fmr(k.score, max(users, 1)) <= target_fmr), None)
+
+    def fnmr(self, score: float) -> float:
+        """Return the share of mated comparisons that fell below the next knot at or above a score: at most so many."""
+        at = next((at for at, knot in enumerate(self.knots) if knot.score >= score), len(self.knots) - 1)
+        return self.mated.fnmr[at]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the calibration as a JSON document; `from_json` is its inverse."""
+        return {
+            "format": FORMAT,
+            "model": self.model,
+            "source": self.source,
+            "people": self.people,
+            "non_mated": self.non_mated,
+            "mated": self.mated.comparisons,
+            "curve": [
+                {"score": knot.score, "reached": knot.reached, "fmr": knot.fmr, "fnmr": missed}
+                for knot, missed in zip(self.knots, self.mated.fnmr, strict=True)
+            ],
+        }
+
+
+def from_json(document: Mapping[str, Any]) -> Calibration:
+    """Read a calibration.
+
+    Raises:
+        UnusableCalibrationError: The document is none.
+    """
+    try:
+        if document["format"] != FORMAT:
+            raise UnusableCalibrationError(f"calibration of format {document['format']}, not {FORMAT}")
+        curve = document["curve"]
+        return Calibration(
+            model=str(document["model"]),
+            source=str(document["source"]),
+            people=int(document["people"]),
+            non_mated=int(document["non_mated"]),
+            knots=tuple(Knot(float(at["score"]), int(at["reached"]), float(at["fmr"])) for at in curve),
+            mated=Mated(int(document["mated"]), tuple(float(at["fnmr"]) for at in curve)),
+        )
+    except (KeyError, TypeError) as error:
+        raise UnusableCalibrationError(f"no calibration: {error!r}") from error
+
+
+def calibrate(*, model: str, source: str, people: int, mated: Scores, non_mated: Scores) -> Calibration:
+    """Return the calibration of observed scores.
+
+    Args:
+        model: Name and digest of the network that made the templates.
+        source: Which people and pictures; for a person to read.
+        people: How many people were compared.
+        mated: Scores of one person's pictures.
+        non_mated: Scores of two persons' pictures; their highest values rule the strict thresholds, so a wrong label
+            among them makes the door stricter, never laxer.
+
+    Raises:
+        NotEnoughScoresError: There are no scores of one kind.
+    """
+    own, other = checked(mated), checked(non_mated)
+    return assemble(
+        model=model,
+        source=source,
+        people=people,
+        mated=own,
+        counted=[(score, len(other) - int(np.searchsorted(other, score, "left"))) for score in _places(other)],
+        non_mated=len(other),
+    )
+
+
+def _places(ordered: Scores) -> list[float]:
+    """Return the knots' scores: evenly many a decade of FMR down to the highest score, and the next number above."""
+    count = len(ordered)
+    decades = math.log10(count) if count > 1 else 0.0
+    ranks = {
+        round(count * 10.0 ** -(step / KNOTS_PER_DECADE)) for step in range(1, int(decades * KNOTS_PER_DECADE) + 1)
+    }
+    places = {float(ordered[count - rank]) for rank in ranks | {1} if 1 <= rank <= count}
+    return [*sorted(places), float(np.nextafter(ordered[-1], np.inf))]
+
+
+def assemble(
+    *, model: str, source: str, people: int, mated: Scores, counted: list[tuple[float, int]], non_mated: int
+) -> Calibration:
+    """Return the calibration of counts: pairs of a score and how many of `non_mated` scores reached it, ascending.
+
+    Raises:
+        NotEnoughScoresError: There are no mated scores or no counts.
+    """
+    if not counted:
+        raise NotEnoughScoresError("no non-mated scores, so the FMR has no value")
+    knots = tuple(Knot(score, reached, upper_bound(reached, non_mated)) for score, reached in counted)
+    missed = tuple(fnmr(knot.score, mated) for knot in knots)
+    return Calibration(model, source, people, non_mated, knots, Mated(len(mated), missed))

@@ -1,0 +1,121 @@
+"""Crops to templates, by ONNX Runtime."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from facegate.core.comparison import Templates
+from facegate.core.ports import Crops
+from facegate.errors import NotReadyError
+
+SHORTEST: Final = 1e-6
+"""A vector shorter than this has no direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputContract:
+    """What a network wants to see.
+
+    Attributes:
+        size: Side of the square crop, pixels.
+        template: Name of the alignment, as `facegate.vision.align` knows it.
+        rgb: Channels red, green, blue; else blue, green, red, as everywhere in facegate.
+        mean: Taken from each value before it is divided; 0 where the graph does it itself.
+        std: What each value is divided by.
+    """
+
+    size: int
+    template: str
+    rgb: bool = False
+    mean: float = 0.0
+    std: float = 1.0
+
+    def feed(self, crops: Crops) -> NDArray[np.float32]:
+        """Return crops (n, size, size, 3) as the network's input, float32 (n, 3, size, size).
+
+        Raises:
+            ValueError: The crops have another shape.
+        """
+        if crops.ndim != 4 or crops.shape[1:] != (self.size, self.size, 3) or crops.dtype != np.uint8:  # noqa: PLR2004
+            raise ValueError(f"crops are uint8 (n, {self.size}, {self.size}, 3), not {crops.dtype} {crops.shape}")
+        ordered = crops[..., ::-1] if self.rgb else crops
+        values = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), np.float32)
+        return (
+            values if (self.mean, self.std) == (0.0, 1.0) else (values - np.float32(self.mean)) / np.float32(self.std)
+        )
+
+
+class OnnxExtractor:
+    """A network in ONNX Runtime. Implements `core.ports.TemplateExtractor`; its session may be shared by threads."""
+
+    def __init__(self, network: Path, *, model: str, contract: InputContract, threads: int = 1) -> None:
+        """Load a network.
+
+        Args:
+            network: The ONNX file.
+            model: Its id, `name@digest12`.
+            contract: What it wants to see.
+            threads: Threads inside ONNX Runtime; one is fastest where several frames are judged at a time.
+
+        Raises:
+            NotReadyError: ONNX Runtime refuses the file.
+        """
+        self._model = model
+        self.contract = contract
+        self._session = _session(network, threads)
+        self._input = self._session.get_inputs()[0]
+        self._output: str = self._session.get_outputs()[0].name
+
+    @property
+    def model(self) -> str:
+        """Name and digest of the network, `name@digest12`."""
+        return self._model
+
+    def extract(self, crops: Crops) -> Templates:
+        """Return one template of unit length for each crop, float32 (n, d).
+
+        Raises:
+            ValueError: The crops do not fit, or the network answered with a vector that has no direction (NaN, zero).
+        """
+        feed = self.contract.feed(crops)
+        if self._input.shape[0] == 1:  # some networks of others take one at a time
+            raw = np.concatenate([self._run(feed[at : at + 1]) for at in range(len(feed))])
+        else:
+            raw = self._run(feed)
+        return normalised(raw)
+
+    def _run(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer = self._session.run([self._output], {self._input.name: feed})[0]
+        return np.asarray(answer, np.float32).reshape(len(feed), -1)
+
+
+def normalised(raw: NDArray[np.float32]) -> Templates:
+    """Return vectors (n, d) at unit length.
+
+    Raises:
+        ValueError: A vector has no direction: the network or its input is broken, and a score would mean nothing.
+    """
+    lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+    if not bool((np.isfinite(lengths) & (lengths > SHORTEST)).all()):
+        raise ValueError("the network answered with a vector that has no direction")
+    return np.asarray(raw / lengths, np.float32)
+
+
+def _session(network: Path, threads: int) -> Any:
+    """Open a session that is deterministic and spins on no core while it waits."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
+        raise NotReadyError(
+            f"ONNX Runtime cannot load {network.name}: {str(error).splitlines()[0][:160]}",
+            "Fetch or import the model again",
+        ) from error

@@ -1,0 +1,330 @@
+"""The models on disk: list, load with digests checked, activate, roll back.
+
+A model is a folder:
+
+    model.json         its card for machines: name, input, dimension, start, licence, figures, SHA-256 of each file
+    network.onnx       the network; the first twelve digits of its SHA-256 stand in the model's id, `name@digest12`
+    calibration.json   what its scores mean
+    card.md, ...       for people
+
+Models ship under `models/verifier`, and those that were imported or trained here lie in the data folder. Which one is
+in charge stands in one small file, `active.json`, that is replaced in one move: a crash leaves the old one or the new one.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from facegate.core.calibration import Calibration, UnusableCalibrationError, from_json
+from facegate.errors import NotReadyError, UnusableInputError
+from facegate.resources import shipped
+from facegate.settings import Settings
+from facegate.verifier.extractor import InputContract, OnnxExtractor
+
+CARD: Final = "model.json"
+NETWORK: Final = "network.onnx"
+CALIBRATION: Final = "calibration.json"
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+FORMAT: Final = 1
+REMEMBERED: Final = 10
+"""So many former models can be rolled back to, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What `model.json` says of a model.
+
+    Attributes:
+        name: The folder's name.
+        contract: What the network wants to see.
+        dimension: Length of its templates.
+        start: What its training started from.
+        licence: Under what terms its weights may be used.
+        figures: Measured error rates and times, for people.
+        files: SHA-256 of each file, in hexadecimal.
+    """
+
+    name: str
+    contract: InputContract
+    dimension: int
+    start: str
+    licence: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Name and digest of the network, `name@digest12`: what templates, calibrations and decisions are bound to."""
+        return f"{self.name}@{self.files[NETWORK][:12]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as it stands in `model.json`; `read_card` is the inverse."""
+        contract = self.contract
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "input": {
+                "size": contract.size,
+                "template": contract.template,
+                "rgb": contract.rgb,
+                "mean": contract.mean,
+                "std": contract.std,
+            },
+            "dimension": self.dimension,
+            "start": self.start,
+            "licence": self.licence,
+            "figures": dict(self.figures),
+            "files": dict(self.files),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model whose files are what its card says.
+
+    Attributes:
+        card: What it is.
+        folder: Where it lies.
+        calibration: What its scores mean.
+    """
+
+    card: Card
+    folder: Path
+    calibration: Calibration
+
+    @property
+    def id(self) -> str:
+        """Name and digest of the network, `name@digest12`."""
+        return self.card.id
+
+    def extractor(self, threads: int = 1) -> OnnxExtractor:
+        """Load the network.
+
+        Raises:
+            NotReadyError: ONNX Runtime refuses it.
+        """
+        return OnnxExtractor(self.folder / NETWORK, model=self.id, contract=self.card.contract, threads=threads)
+
+
+class Library:
+    """The models that ship with facegate and those of this installation."""
+
+    def __init__(self, *, shipped_dir: Path, local_dir: Path, pointer: Path, preferred: str = "") -> None:
+        """Look into two folders.
+
+        Args:
+            shipped_dir: Models that ship.
+            local_dir: Models that were imported or trained here; one of an equal name hides the shipped.
+            pointer: The file that says which model is in charge.
+            preferred: The model that the settings put in charge, whatever the pointer says; or empty.
+        """
+        self._shipped, self._local, self._pointer, self._preferred = shipped_dir, local_dir, pointer, preferred
+
+    @property
+    def local_dir(self) -> Path:
+        """Where models that are imported or trained here belong."""
+        return self._local
+
+    def cards(self) -> list[Card]:
+        """Return the cards of all models, by name."""
+        folders = {
+            path.parent.name: path.parent for at in (self._shipped, self._local) for path in at.glob(f"*/{CARD}")
+        }
+        return [read_card(folders[name]) for name in sorted(folders)]
+
+    def folder(self, name: str) -> Path:
+        """Return where a model lies.
+
+        Raises:
+            UnusableInputError: There is no such model.
+        """
+        if NAME.fullmatch(name):
+            for place in (self._local, self._shipped):
+                if (place / name / CARD).is_file():
+                    return place / name
+        known = ", ".join(card.name for card in self.cards()) or "none"
+        raise UnusableInputError(f"There is no model {name!r}", f"Known models: {known}")
+
+    def load(self, name: str = "") -> Model:
+        """Read a model and check every file against its digest.
+
+        Args:
+            name: Which one; empty for the one in charge.
+
+        Raises:
+            UnusableInputError: There is no such model.
+            NotReadyError: There is none at all, a file was changed, or its calibration belongs to another network.
+        """
+        folder = self.folder(name or self.active())
+        card = read_card(folder)
+        for file, digest in card.files.items():
+            _check(folder / file, digest)
+        calibration = read_calibration(folder / CALIBRATION)
+        if calibration.model != card.id:
+            raise NotReadyError(
+                f"The calibration of {card.name} belongs to {calibration.model}, not to {card.id}",
+                "Run: facegate calibrate FOLDER",
+            )
+        return Model(card, folder, calibration)
+
+    def active(self) -> str:
+        """Return the name of the model in charge: the settings', else the activated, else the first that ships.
+
+        Raises:
+            NotReadyError: There is no model.
+        """
+        if self._preferred:
+            return self._preferred
+        if history := self._history():
+            return history[-1]
+        names = sorted(path.parent.name for path in self._shipped.glob(f"*/{CARD}"))
+        names = names or sorted(path.parent.name for path in self._local.glob(f"*/{CARD}"))
+        if not names:
+            raise NotReadyError(f"There is no model in {self._shipped}", "Install facegate again or import a model")
+        return names[0]
+
+    def activate(self, name: str) -> Model:
+        """Put a model in charge, in one move, after every check that `load` makes."""
+        model = self.load(name)
+        history = self._history() or [self._default()]
+        if history[-1] != name:
+            self._remember([*history, name])
+        return model
+
+    def rollback(self) -> Model:
+        """Put the model in charge that was before.
+
+        Raises:
+            UnusableInputError: There was none before.
+        """
+        history = self._history()
+        if len(history) < 2:  # noqa: PLR2004 - the one in charge and one before
+            raise UnusableInputError("No model was in charge before this one", "Activate one: facegate models activate")
+        model = self.load(history[-2])
+        self._remember(history[:-1])
+        return model
+
+    def _default(self) -> str:
+        return Library(shipped_dir=self._shipped, local_dir=self._local, pointer=self._pointer).active()
+
+    def _history(self) -> list[str]:
+        """Return the names that were in charge, the present one last."""
+        if not self._pointer.is_file():
+            return []
+        try:
+            names = json.loads(self._pointer.read_text("utf-8"))["models"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotReadyError(
+                f"{self._pointer} cannot be read", "Delete it and activate a model: facegate models activate NAME"
+            ) from error
+        return [str(name) for name in names]
+
+    def _remember(self, names: list[str]) -> None:
+        replace_file(self._pointer, json.dumps({"models": names[-REMEMBERED:]}, indent=1).encode())
+
+
+def library_of(settings: Settings) -> Library:
+    """Return the library that the settings describe."""
+    return Library(
+        shipped_dir=shipped("models") / "verifier",
+        local_dir=settings.models_dir,
+        pointer=settings.data_dir / "active.json",
+        preferred=settings.verifier.model,
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """Read a model's card.
+
+    Raises:
+        NotReadyError: It is no card, or is that of another name.
+    """
+    try:
+        document = json.loads((folder / CARD).read_text("utf-8"))
+        if document["format"] != FORMAT or document["name"] != folder.name or NETWORK not in document["files"]:
+            raise ValueError("format, name or network do not fit")  # noqa: TRY301 - one way out for all that is wrong
+        given = document["input"]
+        contract = InputContract(
+            int(given["size"]), str(given["template"]), bool(given["rgb"]), float(given["mean"]), float(given["std"])
+        )
+        files = {str(name): str(digest) for name, digest in document["files"].items() if Path(name).name == name}
+        return Card(
+            document["name"],
+            contract,
+            int(document["dimension"]),
+            str(document["start"]),
+            str(document["licence"]),
+            document.get("figures", {}),
+            files,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotReadyError(
+            f"{folder / CARD} is no card of a model ({error})", "Remove the folder or import the model again"
+        ) from error
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file.
+
+    Raises:
+        NotReadyError: It is missing or is none.
+    """
+    try:
+        return from_json(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, UnusableCalibrationError) as error:
+        raise NotReadyError(f"{path} is no calibration ({error})", "Run: facegate calibrate FOLDER") from error
+
+
+def write_model(folder: Path, card: Card, network: bytes, calibration: Calibration) -> Card:
+    """Write a model's folder: network, calibration, and the card with the digests of both, last.
+
+    Returns:
+        The card as written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {NETWORK: network, CALIBRATION: (json.dumps(calibration.to_json(), indent=1) + "\n").encode()}
+    for name, data in written.items():
+        replace_file(folder / name, data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in written.items()}
+    done = Card(card.name, card.contract, card.dimension, card.start, card.licence, card.figures, digests)
+    replace_file(folder / CARD, (json.dumps(done.to_json(), indent=1) + "\n").encode())
+    return done
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one move: readers see the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(path: Path, digest: str) -> None:
+    """Raise NotReadyError where a file is missing or is not what the card says."""
+    try:
+        found = digest_of(path)
+    except OSError as error:
+        raise NotReadyError(f"{path} cannot be read", "Install the model again") from error
+    if found != digest:
+        raise NotReadyError(
+            f"{path} was changed: its SHA-256 begins {found[:12]}, not {digest[:12]}", "Install the model again"
+        )
