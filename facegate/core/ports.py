@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from facegate.core.comparison import References, Templates
 from facegate.core.decision import Decision
-from facegate.core.frame import Face, Pixels
+from facegate.core.frame import Face, Frame, Pixels
 from facegate.core.policy import Door, History, User
+from facegate.core.sighting import Sighting
 
 Crops = NDArray[np.uint8]
 """uint8, shape (n, height, width, 3), channels blue, green, red, aligned as the network's card says."""
@@ -98,6 +99,23 @@ class Gallery(Protocol):
 
     def roster(self, model: str) -> Roster:
         """Return everything at one revision, with the references that `model` made."""
+        ...
+
+
+class RosterSource(Protocol):
+    """Always has the newest roster at hand."""
+
+    @property
+    def roster(self) -> Roster:
+        """The roster as it is now; reading it costs nothing and takes no lock."""
+        ...
+
+
+class FrameVerifier(Protocol):
+    """Looks at frames: detector, quality, alignment, network and gallery as one."""
+
+    def sight(self, frame: Frame, roster: Roster) -> Sighting:
+        """Say who is in the frame; what cannot be compared is a sighting with its flaw, never an error."""
         ...
 
 

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from facegate.core.calibration import Calibration
 from facegate.core.policy import Door
-from facegate.core.ports import Roster
-from facegate.verifier.gallery import LiveGallery
-from facegate.verifier.sighting import Verifier
+from facegate.core.ports import FrameVerifier, Roster, RosterSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +19,9 @@ class Engine:
     """
 
     model: str
-    verifier: Verifier
+    verifier: FrameVerifier
     calibration: Calibration | None
-    gallery: LiveGallery
+    gallery: RosterSource
 
     @property
     def roster(self) -> Roster:

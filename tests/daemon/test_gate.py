@@ -1,0 +1,219 @@
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from facegate.core.calibration import calibrate
+from facegate.core.comparison import nobody
+from facegate.core.decision import Outcome, Reason
+from facegate.core.frame import Frame
+from facegate.core.policy import EVERYONE, Door, Mode, Permission, User
+from facegate.core.ports import Roster
+from facegate.core.sighting import Sighting
+from facegate.daemon.engine import Engine
+from facegate.daemon.gate import Gate, as_told
+from facegate.daemon.work import Refusal
+from facegate.settings import GateSection
+from tests.fakes import START, MemoryDecisions, MemoryEvents, MemoryPublisher, PlainSigner, StandingClock
+
+MODEL = "twin@0123456789ab"
+FRONT = Door("front", "Front", ("porch",), permissions=(Permission(EVERYONE),))
+
+
+@dataclass
+class ScriptedVerifier:
+    """A `FrameVerifier` that says what the frame's bytes say: a user, a score, or a flaw."""
+
+    def sight(self, frame: Frame, roster: Roster) -> Sighting:
+        word, _, number = frame.picture.decode().partition(" ")
+        seen = Sighting(
+            camera=frame.camera,
+            event=frame.event,
+            captured_at=frame.captured_at,
+            received_at=frame.received_at,
+            digest=frame.digest,
+            model=MODEL,
+            hunted=frame.hunted,
+        )
+        if word in set(Reason):
+            return replace(seen, flaw=Reason(word))
+        return replace(seen, faces=1, user=word, score=float(number), runner_up=0.0)
+
+
+@dataclass
+class StandingGallery:
+    """A `RosterSource` that never changes."""
+
+    roster: Roster = field(
+        default_factory=lambda: Roster(1, nobody(MODEL), {"alice": User("alice", "Alice")}, {"front": FRONT})
+    )
+
+
+class Rig:
+    def __init__(self, doors: dict[str, Door] | None = None, **settings) -> None:
+        import numpy as np
+
+        self.clock = StandingClock()
+        self.events = MemoryEvents()
+        self.decisions = MemoryDecisions(self.events)
+        self.publisher = MemoryPublisher(self.decisions)
+        self.gallery = StandingGallery()
+        if doors is not None:
+            self.gallery.roster = replace(self.gallery.roster, doors=doors)
+        scores = np.linspace(-0.4, 0.4, 100_000)
+        calibration = calibrate(model=MODEL, source="a line", people=100, mated=scores + 0.6, non_mated=scores)
+        self.gate = Gate(
+            engine=Engine(MODEL, ScriptedVerifier(), calibration, self.gallery),
+            settings=GateSection(**settings),
+            decisions=self.decisions,
+            signer=PlainSigner(),
+            publisher=self.publisher,
+            clock=self.clock,
+            entropy=bytes,
+        )
+
+    def frame(self, says: str, event: str = "e1", **changes) -> Frame:
+        now = self.clock.now()
+        self.events.open(event, "porch", now, "")
+        return Frame(**({
+            "camera": "porch", "event": event, "captured_at": now, "received_at": now, "picture": says.encode(),
+            "digest": f"{says} {event}",
+        } | changes))  # fmt: skip
+
+
+def test_one_frame_of_somebody_enrolled_is_granted_recorded_and_then_published():
+    rig = Rig()
+    decision = rig.gate.decide(rig.frame("alice 0.9"))
+    assert decision.outcome is Outcome.GRANT
+    assert decision.user == "alice"
+    assert decision.jws == "signed"
+    assert rig.publisher.sent == [(decision, 1)]  # one decision stood in the log when it went out
+    assert rig.events.balanced
+
+
+@pytest.mark.parametrize("word", ["no_face", "low_quality", "bad_image", "internal_error"])
+def test_a_frame_with_a_flaw_is_denied_with_it(word):
+    rig = Rig()
+    assert rig.gate.decide(rig.frame(word)).reason is Reason(word)
+    assert rig.events.balanced
+
+
+def test_a_stranger_is_denied_and_not_named():
+    rig = Rig()
+    decision = rig.gate.decide(rig.frame("alice 0.1"))
+    assert decision.reason is Reason.NO_MATCH
+    assert decision.user is None
+    assert decision.score == 0.1
+
+
+def test_what_cannot_be_recorded_is_never_published():
+    rig = Rig()
+    rig.decisions.broken = True
+    with pytest.raises(Exception, match="disk"):
+        rig.gate.decide(rig.frame("alice 0.9"))
+    assert rig.publisher.sent == []
+
+
+def test_policy_has_the_last_word():
+    rig = Rig(doors={"front": replace(FRONT, mode=Mode.LOCKDOWN)})
+    decision = rig.gate.decide(rig.frame("alice 0.9"))
+    assert decision.reason is Reason.LOCKDOWN
+    assert decision.user == "alice"
+
+
+def test_a_user_who_is_gone_from_the_roster_does_not_pass():
+    rig = Rig()
+    assert rig.gate.decide(rig.frame("mallory 0.9")).reason is Reason.NOT_PERMITTED
+
+
+def test_a_target_that_the_counts_do_not_support_disarms_the_door():
+    rig = Rig(target_fmr=1e-9)
+    decision = rig.gate.decide(rig.frame("alice 0.9"))
+    assert decision.reason is Reason.NOT_ARMED
+    assert decision.threshold is None
+
+
+def test_two_agreeing_frames_are_one_decision_that_answers_both_events():
+    rig = Rig(agreeing_frames=2)
+    assert rig.gate.decide(rig.frame("alice 0.9", "e1")) is None
+    decision = rig.gate.decide(rig.frame("alice 0.8", "e2"))
+    assert decision.events == ("e1", "e2")
+    assert decision.outcome is Outcome.GRANT
+    assert rig.events.balanced
+
+
+def test_a_visit_that_waits_in_vain_is_denied_when_its_time_is_up():
+    rig = Rig(agreeing_frames=2)
+    rig.gate.decide(rig.frame("alice 0.9"))
+    rig.clock.pass_seconds(9.9)
+    assert rig.gate.overdue() == []
+    rig.clock.pass_seconds(0.2)
+    (ended,) = rig.gate.overdue()
+    decision = rig.gate.conclude(ended)
+    assert decision.reason is Reason.NO_MATCH
+    assert rig.events.balanced
+
+
+def test_a_hunt_that_saw_nobody_is_denied_at_its_end():
+    rig = Rig()
+    rig.events.open("f1", "porch", START, "")
+    assert rig.gate.begin_hunt("f1", "porch")
+    assert rig.gate.decide(rig.frame("no_face", "f1", hunted=True)) is None
+    decision = rig.gate.end_hunt("f1", "porch")
+    assert decision.reason is Reason.NO_FACE
+    assert decision.events == ("f1",)
+
+
+def test_a_hunt_that_could_not_pull_says_why():
+    rig = Rig()
+    rig.events.open("f1", "porch", START, "")
+    rig.gate.begin_hunt("f1", "porch")
+    decision = rig.gate.end_hunt("f1", "porch", "go2rtc has no stream porch")
+    assert decision.reason is Reason.IMAGE_UNREACHABLE
+    assert decision.detail == "go2rtc has no stream porch"
+
+
+def test_a_hunted_match_settles_the_event_and_its_later_end_decides_nothing():
+    rig = Rig()
+    rig.events.open("f1", "porch", START, "")
+    rig.gate.begin_hunt("f1", "porch")
+    assert rig.gate.decide(rig.frame("alice 0.9", "f1", hunted=True)).outcome is Outcome.GRANT
+    assert rig.gate.end_hunt("f1", "porch") is None
+    assert len(rig.publisher.sent) == 1
+
+
+def test_a_refusal_is_a_decision_like_any_other():
+    rig = Rig()
+    rig.events.open("e1", "porch", START, "")
+    decision = rig.gate.refuse(Refusal("porch", "e1", START, START, Reason.TOO_OLD, "frame 9.0 s > 5 s"))
+    assert decision.reason is Reason.TOO_OLD
+    assert decision.detail == "frame 9.0 s > 5 s"
+    assert rig.events.balanced
+
+
+def test_a_camera_without_a_door_decides_nothing():
+    rig = Rig(doors={})
+    assert rig.gate.decide(rig.frame("alice 0.9")) is None
+    assert rig.gate.refuse(Refusal("porch", "e1", START, START, Reason.TOO_OLD)) is None
+    assert not rig.gate.begin_hunt("e2", "porch")
+
+
+def test_no_decision_rests_on_two_networks():
+    rig = Rig(agreeing_frames=2)
+    rig.gate.decide(rig.frame("alice 0.9", "e1"))
+    rig.gate.engine = replace(rig.gate.engine, model="twin@ffffffffffff")
+    assert rig.gate.decide(rig.frame("alice 0.8", "e2")).reason is Reason.INTERNAL_ERROR
+
+
+def test_a_frame_that_grew_old_on_the_way_is_not_granted():
+    rig = Rig()
+    frame = rig.frame("alice 0.9", captured_at=START - timedelta(seconds=6))
+    assert rig.gate.decide(frame).reason is Reason.TOO_OLD
+
+
+def test_messages_tell_the_user_as_the_settings_say():
+    rig = Rig()
+    decision = rig.gate.decide(rig.frame("alice 0.9"))
+    assert as_told(decision, "slug", str.title).user == "alice"
+    assert as_told(decision, "name", str.title).user == "Alice"
+    assert as_told(decision, "none", str.title).user is None
