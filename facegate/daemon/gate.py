@@ -70,7 +70,7 @@ class Gate:
             return None
         decision = self._ruled(door, verdict, engine, roster)
         self._decisions.record(decision)
-        self._publisher.publish(decision)
+        self._publisher.publish(self._told(decision, roster))
         return decision
 
     def refuse(self, refusal: Refusal) -> Decision | None:
@@ -131,9 +131,10 @@ class Gate:
 
     def _conclude(self, door: Door, verdict: Verdict, engine: Engine) -> Decision:
         """Walk the second half of the line, for what ends without a frame."""
-        decision = self._ruled(door, verdict, engine, engine.roster)
+        roster = engine.roster
+        decision = self._ruled(door, verdict, engine, roster)
         self._decisions.record(decision)
-        self._publisher.publish(decision)
+        self._publisher.publish(self._told(decision, roster))
         return decision
 
     def _ruled(self, door: Door, verdict: Verdict, engine: Engine, roster: Roster) -> Decision:
@@ -155,7 +156,12 @@ class Gate:
             ),
         )
         log.info("decided", extra={"decision": decision.id, "door": decision.door, "reason": str(decision.reason)})
-        return self._signer.sign(decision)
+        return replace(decision, jws=self._signer.sign(self._told(decision, roster)).jws)
+
+    def _told(self, decision: Decision, roster: Roster) -> Decision:
+        """Return the decision as messages tell it; that form is what the JWS signs."""
+        known = roster.users.get(decision.user or "")
+        return as_told(decision, self._settings.user_in_messages, known.name if known else None)
 
     def _history(self, door: Door, now: datetime) -> History:
         """Ask for what happened lately, only if the door has limits."""
@@ -185,14 +191,14 @@ class Gate:
         return self._visit_rule(door, engine, roster)
 
 
-def as_told(decision: Decision, how: str, names: Callable[[str], str]) -> Decision:
-    """Return the decision as messages tell it: with the user's slug, their shown name, or without either.
+def as_told(decision: Decision, how: str, name: str | None) -> Decision:
+    """Return the decision with the user's slug, their shown name, or neither.
 
     Args:
         decision: As recorded.
         how: `slug`, `name` or `none` (the setting `gate.user_in_messages`).
-        names: Slug to shown name.
+        name: The user's shown name.
     """
     if decision.user is None or how == "slug":
         return decision
-    return replace(decision, user=None if how == "none" else names(decision.user))
+    return replace(decision, user=name if how == "name" else None)

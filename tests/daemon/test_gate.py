@@ -211,9 +211,10 @@ def test_a_frame_that_grew_old_on_the_way_is_not_granted():
     assert rig.gate.decide(frame).reason is Reason.TOO_OLD
 
 
-def test_messages_tell_the_user_as_the_settings_say():
-    rig = Rig()
-    decision = rig.gate.decide(rig.frame("alice 0.9"))
-    assert as_told(decision, "slug", str.title).user == "alice"
-    assert as_told(decision, "name", str.title).user == "Alice"
-    assert as_told(decision, "none", str.title).user is None
+@pytest.mark.parametrize(("how", "user"), [("slug", "alice"), ("name", "Alice"), ("none", None)])
+def test_messages_tell_the_user_as_the_settings_say_and_the_log_keeps_the_slug(how, user):
+    rig = Rig(user_in_messages=how)
+    rig.gate.decide(rig.frame("alice 0.9"))
+    assert rig.publisher.sent[0][0].user == user
+    assert rig.decisions.kept[0].user == "alice"
+    assert as_told(rig.decisions.kept[0], how, "Alice") == rig.publisher.sent[0][0]
