@@ -1,6 +1,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from facegate.core.calibration import calibrate
@@ -17,6 +18,8 @@ from facegate.settings import GateSection
 from tests.fakes import START, MemoryDecisions, MemoryEvents, MemoryPublisher, PlainSigner, StandingClock
 
 MODEL = "twin@0123456789ab"
+SCORES = np.linspace(-0.4, 0.4, 100_000)
+CALIBRATION = calibrate(model=MODEL, source="a line", people=100, mated=SCORES + 0.6, non_mated=SCORES)
 FRONT = Door("front", "Front", ("porch",), permissions=(Permission(EVERYONE),))
 
 
@@ -51,8 +54,6 @@ class StandingGallery:
 
 class Rig:
     def __init__(self, doors: dict[str, Door] | None = None, **settings) -> None:
-        import numpy as np
-
         self.clock = StandingClock()
         self.events = MemoryEvents()
         self.decisions = MemoryDecisions(self.events)
@@ -60,10 +61,8 @@ class Rig:
         self.gallery = StandingGallery()
         if doors is not None:
             self.gallery.roster = replace(self.gallery.roster, doors=doors)
-        scores = np.linspace(-0.4, 0.4, 100_000)
-        calibration = calibrate(model=MODEL, source="a line", people=100, mated=scores + 0.6, non_mated=scores)
         self.gate = Gate(
-            engine=Engine(MODEL, ScriptedVerifier(), calibration, self.gallery),
+            engine=Engine(MODEL, ScriptedVerifier(), CALIBRATION, self.gallery),
             settings=GateSection(**settings),
             decisions=self.decisions,
             signer=PlainSigner(),
