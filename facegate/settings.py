@@ -263,5 +263,5 @@ def load_settings(**given: Any) -> Settings:
         raise UnusableInputError(
             f"Setting {where}: {first['msg'].lower()}", "See `facegate settings` for its name and range"
         ) from error
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnusableInputError(f"The settings file cannot be read: {error}", "Mend the file") from error

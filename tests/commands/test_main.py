@@ -1,0 +1,118 @@
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from facegate.commands import main as root
+from facegate.errors import FacegateError, NotReadyError, RefusedError, UnusableInputError
+
+
+def facegate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("FACEGATE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "facegate", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean | environment,
+    )
+
+
+def test_help_lists_every_command_and_costs_nothing():
+    code = (
+        "import sys; from facegate.commands.main import run; code = run(['--help']); "
+        "heavy = {'torch', 'cv2', 'onnxruntime', 'sqlalchemy', 'paho', 'amqtt'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in root.COMMANDS:
+        assert f"  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", root.COMMANDS)
+def test_every_command_is_there_and_explains_itself(name, capsys):
+    module, attribute, _ = root.COMMANDS[name]
+    assert hasattr(importlib.import_module(f"facegate.commands.{module}"), attribute)
+    assert root.run([name, "--help"]) == 0
+    assert "Usage: facegate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["settings", "--nonsense"], ["doors", "nonsense"]])
+def test_a_misspelled_command_is_one_line_and_code_2(arguments, capsys):
+    assert root.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("facegate: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(RefusedError, 1), (UnusableInputError, 2), (NotReadyError, 3), (FacegateError, 1)]
+)
+def test_each_kind_of_error_has_its_exit_code(kind, code, capsys, monkeypatch):
+    import facegate.commands.settings as family
+
+    def failing() -> None:
+        raise kind("It is so\nand so", "Do this")
+
+    monkeypatch.setattr(family, "settings", failing)
+    assert root.run(["settings"]) == code
+    assert capsys.readouterr().err == "facegate: It is so and so. Do this.\n"
+
+
+def test_an_interrupt_is_code_130(monkeypatch):
+    import facegate.commands.settings as family
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(family, "settings", interrupted)
+    assert root.run(["settings"]) == 130
+
+
+def test_the_version_is_printed():
+    done = facegate("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("facegate ")
+
+
+def test_settings_tell_where_they_come_from(tmp_path):
+    config = tmp_path / "facegate.toml"
+    config.write_text("[gate]\nqueue = 7\nmargin = 0.1\n")
+    done = facegate("settings", "--json", FACEGATE_CONFIG=str(config), FACEGATE_GATE__MARGIN="0.2")
+    document = json.loads(done.stdout)
+    assert document["gate.queue"] == {"value": 7, "from": "file"}
+    assert document["gate.margin"] == {"value": 0.2, "from": "environment"}
+    assert document["gate.target_fmr"]["from"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"),
+    [
+        ({"FACEGATE_MQQT__HOST": "x"}, "FACEGATE_MQQT__HOST"),
+        ({"FACEGATE_MQTT__HOSTT": "x"}, "hostt"),
+        ({"FACEGATE_GATE__TARGET_FMR": "2"}, "target_fmr"),
+        ({"FACEGATE_GATE__QUEUE": "many"}, "queue"),
+        ({"FACEGATE_CONFIG": "/nowhere/facegate.toml"}, "FACEGATE_CONFIG"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_line_and_code_2(environment, word):
+    done = facegate("settings", **environment)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_broken_settings_file_is_one_line_and_code_2(tmp_path):
+    config = tmp_path / "facegate.toml"
+    config.write_text("[gate\nqueue = 7\n")
+    done = facegate("settings", FACEGATE_CONFIG=str(config))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    config.write_bytes(b"\xff\xfe\x00")
+    assert facegate("settings", FACEGATE_CONFIG=str(config)).returncode == 2
