@@ -1,0 +1,203 @@
+"""Faces in a picture of any size, by a network in YuNet's format on `cv2.FaceDetectorYN`.
+
+The network finds faces of some 10 to 300 pixels, and its landmarks go wrong on larger ones, so no picture is shown to
+it as it is. Every picture gets the *wide* look, its long side reduced to 640 pixels. Three more follow only where they
+can help:
+
+    near   the whole picture small, with a margin of black: faces that fill it, tight crops
+    far    the picture at twice the wide look's scale or more: nothing found, and the picture has more to show
+    close  the region of the largest face, reduced or not so that the face has the size where landmarks are best
+
+One that looks at a 1280x720 frame with one person therefore costs the wide look and perhaps a small close one.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.frame import Box, Face, Pixels
+from facegate.errors import NotReadyError
+from facegate.resources import shipped
+from facegate.vision.silence import silence_decoders
+
+MEND: Final = "Set vision.detector to an ONNX file in YuNet's format, or unset it to use the shipped one"
+WIDE_SIDE: Final = 640
+NEAR_SIDE: Final = 224
+FAR_SIDE: Final = 1280
+#: Faces larger than this in the wide look are looked at again from near.
+LARGE: Final = 200.0
+#: Faces smaller than this in the wide look get a close one, if the picture has more pixels of them.
+SMALL: Final = 56.0
+#: Side of the close look, and of the face in it.
+CLOSE_SIDE: Final = 224
+CLOSE_FACE: Final = 96.0
+MOST_FACES: Final = 200
+
+Rows = NDArray[np.float64]
+"""float64, shape (n, 15), as `cv2.FaceDetectorYN` gives them: box 4, landmarks 10, score; pixels of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the network is shown: a part of the picture, scaled onto a canvas.
+
+    A point of the canvas is `scale * (point of the picture - (left, top))`.
+    """
+
+    left: float
+    top: float
+    scale: float
+    canvas: Pixels
+
+
+class YuNetDetector:
+    """Finds faces; implements `core.ports.FaceDetector`.
+
+    OpenCV's object keeps state between calls, so every thread has its own (some 1 MB, 10 ms to make).
+    """
+
+    def __init__(self, model: Path | None = None, score: float = 0.6, overlap: float = 0.3) -> None:
+        """Load and try the network.
+
+        Args:
+            model: ONNX file in YuNet's format; None: the shipped one.
+            score: Least detection score, in (0, 1).
+            overlap: Faces that overlap by more (intersection over union) are one.
+
+        Raises:
+            NotReadyError: There is no such file, or it is no such network.
+        """
+        self._model = model or shipped("models") / "detector" / "face_detector.onnx"
+        self._score = score
+        self._overlap = overlap
+        self._own = threading.local()
+        if not self._model.is_file():
+            raise NotReadyError(f"There is no face detector at {self._model}", MEND)
+        silence_decoders()
+        self._look(Look(0, 0, 1, np.zeros((64, 64, 3), np.uint8)))
+
+    def detect(self, picture: Pixels) -> list[Face]:
+        """Return the faces of an upright picture, the largest first; safe to call from several threads."""
+        height, width = picture.shape[:2]
+        if not (height and width):
+            return []
+        wide = min(1.0, WIDE_SIDE / max(height, width))
+        rows = self._look(whole(picture, wide))
+        if not len(rows) or size_of(rows).max() * wide > LARGE:
+            near = NEAR_SIDE / max(height, width)
+            rows = self._merged(self._look(whole(picture, near, margin=NEAR_SIDE // 4)), rows)
+        far = min(1.0, max(0.5, wide), FAR_SIDE / max(height, width))
+        if not len(rows) and far > 1.25 * wide:
+            rows = self._look(whole(picture, far))
+        if len(rows):
+            rows = self._closer(picture, rows, wide)
+        return [face_of(row) for row in rows[np.argsort(-size_of(rows), kind="stable")]]
+
+    def _look(self, look: Look) -> Rows:
+        """Show the network one canvas; rows in pixels of the picture."""
+        height, width = look.canvas.shape[:2]
+        try:
+            net = self._network()
+            net.setInputSize((width, height))
+            answer: Any = net.detect(look.canvas)
+        except cv2.error as error:
+            raise NotReadyError(f"{self._model} is no face detector that OpenCV can run", MEND) from error
+        if answer[1] is None:  # OpenCV's types do not know it
+            return np.empty((0, 15))
+        rows = np.asarray(answer[1], np.float64)
+        rows[:, :14] /= look.scale
+        rows[:, 0:14:2] += look.left
+        rows[:, 1:14:2] += look.top
+        rows[:, 2:4] -= (look.left, look.top)
+        return rows[np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)]
+
+    def _network(self) -> cv2.FaceDetectorYN:
+        """Return this thread's network."""
+        net: cv2.FaceDetectorYN | None = getattr(self._own, "net", None)
+        if net is None:
+            net = cv2.FaceDetectorYN.create(
+                str(self._model), "", (64, 64), self._score, self._overlap, MOST_FACES, cv2.dnn.DNN_BACKEND_OPENCV
+            )
+            self._own.net = net
+        return net
+
+    def _merged(self, first: Rows, second: Rows) -> Rows:
+        """Add to `first` those of `second` that are no face of `first`."""
+        if not len(first) or not len(second):
+            return first if len(first) else second
+        new = [row for row in second if overlaps(row, first).max() <= self._overlap]
+        return np.vstack([first, *new])
+
+    def _closer(self, picture: Pixels, rows: Rows, wide: float) -> Rows:
+        """Replace the largest face by what a close look sees of it, if the picture has more to show than it gave."""
+        largest = int(np.argmax(size_of(rows)))
+        size = float(size_of(rows)[largest])
+        if size * wide >= SMALL or wide > 0.8:  # noqa: PLR2004 - less than a fourth more pixels help nobody
+            return rows
+        found = self._look(region(picture, rows[largest], min(1.0, CLOSE_FACE / size)))
+        if len(found):
+            overlap = overlaps(rows[largest], found)
+            best = int(np.argmax(overlap))
+            if overlap[best] > self._overlap:
+                rows = rows.copy()
+                rows[largest] = found[best]
+        return rows
+
+
+def whole(picture: Pixels, scale: float, margin: int = 0) -> Look:
+    """Show the whole picture at a scale, with a margin of black around it in pixels of the canvas."""
+    canvas = resized(picture, scale)
+    if margin:
+        canvas = np.asarray(cv2.copyMakeBorder(canvas, margin, margin, margin, margin, cv2.BORDER_CONSTANT), np.uint8)
+    return Look(-margin / scale, -margin / scale, scale, canvas)
+
+
+def region(picture: Pixels, row: NDArray[np.float64], scale: float) -> Look:
+    """Show the surroundings of a face on a square canvas at a scale."""
+    half = CLOSE_SIDE / scale / 2
+    height, width = picture.shape[:2]
+    left = max(0, math.floor(row[0] + row[2] / 2 - half))
+    top = max(0, math.floor(row[1] + row[3] / 2 - half))
+    part = picture[top : min(height, math.ceil(top + 2 * half)), left : min(width, math.ceil(left + 2 * half))]
+    return Look(left, top, scale, resized(part, scale))
+
+
+def resized(picture: Pixels, scale: float) -> Pixels:
+    """Scale a picture, by area when it becomes smaller; at least one pixel is left."""
+    if scale == 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=way), np.uint8)
+
+
+def size_of(rows: Rows) -> NDArray[np.float64]:
+    """Return the shorter side of each box, shape (n,)."""
+    return np.asarray(np.minimum(rows[:, 2], rows[:, 3]), np.float64)
+
+
+def overlaps(row: NDArray[np.float64], rows: Rows) -> NDArray[np.float64]:
+    """Return the intersection over union of one box with each of several, shape (n,)."""
+    low = np.maximum(row[:2], rows[:, :2])
+    high = np.minimum(row[:2] + row[2:4], rows[:, :2] + rows[:, 2:4])
+    common = np.prod(np.clip(high - low, 0, None), axis=1)
+    union = row[2] * row[3] + rows[:, 2] * rows[:, 3] - common
+    return np.asarray(common / union, np.float64)
+
+
+def face_of(row: NDArray[np.float64]) -> Face:
+    """Turn a row into a face."""
+    x, y, width, height = (float(value) for value in row[:4])
+    return Face(Box(x, y, width, height), row[4:14].reshape(5, 2).astype(np.float32), float(np.clip(row[14], 0, 1)))
+
+
+def use_one_thread_in_opencv() -> None:
+    """Let OpenCV work in the calling thread only, in the whole process: for workers that judge frames side by side."""
+    cv2.setNumThreads(1)
