@@ -94,6 +94,11 @@ class Gate:
         )
         return self._conclude(door, verdict, engine)
 
+    def wants_more(self, event: str, door: Door) -> bool:
+        """Tell whether an event may bring a further frame: it is hunted, or its door wants frames to agree."""
+        agreeing = door.agreeing_frames or self._settings.agreeing_frames
+        return agreeing > 1 or self.lobby.hunts(event)
+
     def begin_hunt(self, event: str, camera: str) -> bool:
         """Note that frames are hunted for an event; False if no door has the camera."""
         door = self.engine.roster.door_of(camera)

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from facegate.core.frame import Frame
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 MAX_HUNTS: Final = 32
 """Cameras that are pulled at the same time, at most."""
+
+
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,14 @@ class Hunts:
             hunt = self._hunts.get(camera)
             if hunt is None or event not in hunt.events:
                 return
-            hunt.events[event] = datetime.min.replace(tzinfo=self._clock.now().tzinfo)
+            hunt.events[event] = LONG_AGO
+
+    def end_all(self, camera: str) -> None:
+        """Stop hunting for every event of a camera."""
+        with self._lock:
+            hunt = self._hunts.get(camera)
+            if hunt is not None:
+                hunt.events.update(dict.fromkeys(hunt.events, LONG_AGO))
 
     def close(self) -> None:
         """Stop every hunt."""

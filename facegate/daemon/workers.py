@@ -64,6 +64,13 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
+    def drain(self, seconds: float) -> None:
+        """Work off what waits, for so long at most, then stop."""
+        deadline = self._clock.now().timestamp() + seconds
+        while self._intake.waiting and self._clock.now().timestamp() < deadline:
+            self._stopping.wait(IDLE_SECONDS / 10)
+        self.stop(seconds)
+
     def stop(self, seconds: float) -> None:
         """Let each finish the work in its hands, waiting for so long at most in all."""
         self._stopping.set()

@@ -1,0 +1,154 @@
+"""What the daemon hears: each message becomes an arrival for the intake, a hunt, or an order. Nothing here judges.
+
+Runs on the network's thread: bounded work, and never an exception. A retained message is counted and causes nothing.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, assert_never
+
+from facegate.core.decision import Reason, decision_id
+from facegate.core.frame import Frame
+from facegate.core.ports import Clock
+from facegate.daemon.hunting import Hunting
+from facegate.daemon.intake import Intake
+from facegate.daemon.orders import Orders
+from facegate.daemon.work import Errand, Refusal
+from facegate.errors import UnusableInputError
+from facegate.mqtt import payloads
+from facegate.mqtt.frigate import FrigateEvent, Kind, read_frigate_event
+from facegate.mqtt.message import Message
+from facegate.mqtt.payloads import Arrival, UnusableArrivalError
+from facegate.mqtt.topics import (
+    CameraEvent,
+    CameraImage,
+    CameraMotion,
+    DoorClaim,
+    DoorCommand,
+    FrigateEvents,
+    HomeAssistantStatus,
+    ModelsCommand,
+    Topics,
+)
+
+log = logging.getLogger(__name__)
+
+RETAINED: Final = "retained"
+BAD_TOPIC: Final = "bad_topic"
+BAD_EVENT: Final = "bad_event"
+"""A Frigate event that cannot be read. A camera's own is denied as `bad_image`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Turns messages into what they are about.
+
+    Attributes:
+        topics: What a topic is about.
+        intake: Takes arrivals.
+        hunting: Begins and ends hunts.
+        orders: Takes what operators say.
+        seen: Whether a picture came before, by its digest.
+        frigate_cameras: Frigate's camera names to ours.
+        clock: Tells the time.
+        entropy: Returns so many random bytes.
+    """
+
+    topics: Topics
+    intake: Intake
+    hunting: Hunting
+    orders: Orders
+    seen: Callable[[str], bool]
+    frigate_cameras: dict[str, str]
+    clock: Clock
+    entropy: Callable[[int], bytes]
+
+    def hear(self, message: Message) -> None:
+        """Take one message, whatever it is."""
+        try:
+            self._hear(message, self.clock.now())
+        except Exception:
+            log.exception("a message could not be taken", extra={"topic": message.topic[:200]})
+
+    def _hear(self, message: Message, now: datetime) -> None:
+        about = self.topics.parse(message.topic)
+        match about:
+            case CameraImage() | CameraEvent() | CameraMotion():
+                self._hear_camera(about, message, now)
+            case FrigateEvents():
+                self._hear_frigate(message, now)
+            case DoorCommand(door):
+                self.orders.hear_door(door, message)
+            case ModelsCommand():
+                self.orders.hear_models(message)
+            case HomeAssistantStatus():
+                self.orders.hear_homeassistant(message)
+            case DoorClaim():
+                log.info("a second factor came; doors do not ask for one yet")
+            case None:
+                self.intake.drop(self._new_id(now), "", BAD_TOPIC, now)
+            case _:
+                assert_never(about)
+
+    def _hear_camera(self, about: CameraImage | CameraEvent | CameraMotion, message: Message, now: datetime) -> None:
+        """Take what a camera sent; what cannot be read is denied under its event's id if that could be read."""
+        if message.retained:
+            self.intake.drop(self._new_id(now), about.camera, RETAINED, now)
+            return
+        try:
+            arrival = payloads.arrival(about, message)
+        except UnusableInputError as error:
+            event = error.event if isinstance(error, UnusableArrivalError) else None
+            self.intake.take_refusal(
+                Refusal(about.camera, event or self._new_id(now), now, now, Reason.BAD_IMAGE, error.what)
+            )
+            return
+        if arrival is None:  # a sensor says that nobody is there any more
+            self.hunting.end_all(about.camera)
+        else:
+            self._take(arrival, now)
+
+    def _take(self, arrival: Arrival, now: datetime) -> None:
+        """Hand an arrival to the intake: a picture, the word where one is, or the word that somebody is there."""
+        event = arrival.event or self._new_id(now)
+        captured_at = arrival.captured_at or now
+        if arrival.picture is not None:
+            digest = hashlib.sha256(arrival.picture).hexdigest()
+            if arrival.event is None and arrival.captured_at is None and self.seen(digest):
+                # Without an id and a time the bytes are the message: the same again is a replay (law 3).
+                self.intake.take_refusal(
+                    Refusal(arrival.camera, event, now, now, Reason.REPLAYED, "the same picture came before")
+                )
+                return
+            self.intake.take_frame(Frame(arrival.camera, event, captured_at, now, arrival.picture, digest))
+        elif arrival.image_url is not None:
+            self.intake.take_errand(Errand(arrival.camera, event, captured_at, now, arrival.image_url))
+        else:
+            self.hunting.begin(event, arrival.camera, now)
+
+    def _hear_frigate(self, message: Message, now: datetime) -> None:
+        """Begin or end a hunt. `update` needs nothing: the hunt is on."""
+        if message.retained:
+            self.intake.drop(self._new_id(now), "", RETAINED, now)
+            return
+        try:
+            event = read_frigate_event(message.payload, self.frigate_cameras)
+        except UnusableInputError as error:
+            log.info("an event of Frigate cannot be read", extra={"why": error.what})
+            self.intake.drop(self._new_id(now), "", BAD_EVENT, now)
+            return
+        if event is not None:
+            self._follow(event, now)
+
+    def _follow(self, event: FrigateEvent, now: datetime) -> None:
+        if event.kind is Kind.NEW:
+            self.hunting.begin(event.id, event.camera, now)
+        elif event.kind is Kind.END:
+            self.hunting.end(event.id, event.camera)
+
+    def _new_id(self, now: datetime) -> str:
+        """Name an event that came without a name."""
+        return decision_id(now, self.entropy(10))

@@ -1,0 +1,94 @@
+"""From an event's first word to its answer: ties a hunt's beginning and end to the books and to the gate.
+
+Called from the network's thread, where nothing may wait for the broker; so what must be decided there is left for the
+loop that decides, in `settle_failures`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from facegate.core.decision import Decision
+from facegate.core.ports import Clock
+from facegate.daemon.gate import Gate
+from facegate.daemon.hunt import Hunts, Prey
+from facegate.daemon.intake import Intake
+
+HUNT_ENDED = "hunt_ended"
+
+
+class Hunting:
+    """Begins and ends hunts, and answers their events.
+
+    Args:
+        gate: Holds the visits.
+        intake: Accounts for the events.
+        prey_of: How a camera is pulled, or None if there is no way.
+        decided: Is told of each decision after it was published.
+        hunt_seconds: A hunt lasts so long at most.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        intake: Intake,
+        prey_of: Callable[[str], Prey | None],
+        decided: Callable[[Decision], None],
+        hunt_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._gate = gate
+        self._intake = intake
+        self._decided = decided
+        self._hunt_seconds = hunt_seconds
+        self._clock = clock
+        self._failed: deque[tuple[str, str, str]] = deque()
+        self._hunts = Hunts(
+            prey_of=prey_of,
+            offer=intake.offer_hunted,
+            wanted=gate.lobby.hunts,
+            ended=self.answer,
+            clock=clock,
+        )
+
+    def begin(self, event: str, camera: str, received_at: datetime) -> None:
+        """Somebody is there: account for the event and pull frames until it is answered."""
+        if not self._intake.take_hunt(event, camera, received_at):
+            return
+        if not self._gate.begin_hunt(event, camera):
+            self._intake.done(event, (), otherwise="unknown_camera")
+            return
+        until = self._clock.now() + timedelta(seconds=self._hunt_seconds)
+        if why_not := self._hunts.start(event, camera, until):
+            self._failed.append((event, camera, why_not))
+
+    def end(self, event: str, camera: str) -> None:
+        """The event is over: its hunt ends with the frame that is being pulled."""
+        self._hunts.end(event, camera)
+
+    def end_all(self, camera: str) -> None:
+        """Nobody is before the camera any more."""
+        self._hunts.end_all(camera)
+
+    def answer(self, event: str, camera: str, failure: str) -> None:
+        """Answer an event whose hunt is over, unless a visit has done so or still will."""
+        decision = self._gate.end_hunt(event, camera, failure)
+        self._intake.done(event, decision.events if decision else (), otherwise=HUNT_ENDED)
+        if decision is not None:
+            self._decided(decision)
+
+    def settle_failures(self) -> None:
+        """Answer the events whose hunt could not even begin."""
+        while self._failed:
+            self.answer(*self._failed.popleft())
+
+    def close(self) -> None:
+        """Stop pulling."""
+        self._hunts.close()
+
+    @property
+    def cameras(self) -> int:
+        """How many cameras are being pulled."""
+        return self._hunts.cameras

@@ -1,0 +1,103 @@
+"""What operators say over MQTT: to a door, to the networks. Never honoured when retained.
+
+Orders are read on the network's thread and carried out by the loop that decides, in the order in which they came.
+"""
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from facegate.core.policy import Mode
+from facegate.errors import FacegateError, UnusableInputError
+from facegate.mqtt.message import Message
+from facegate.mqtt.payloads import DoorWord, ModelsWord, door_word, homeassistant_is_online, models_word
+
+log = logging.getLogger(__name__)
+
+MODES: Final = {DoorWord.LOCKDOWN: Mode.LOCKDOWN, DoorWord.DISARM: Mode.DISARMED, DoorWord.ARM: Mode.ARMED}
+MAX_ORDERS: Final = 100
+"""Orders that wait at most; a flood of them is nothing that an operator says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What orders can bring about.
+
+    Attributes:
+        set_mode: Puts a door into a mode.
+        rollback: Puts the model in charge that was before; returns its id.
+        tell_models: Publishes what became of an order to the networks, as JSON.
+        announce: Announces the entities to Home Assistant.
+    """
+
+    set_mode: Callable[[str, Mode], None]
+    rollback: Callable[[], str]
+    tell_models: Callable[[str], None]
+    announce: Callable[[], None]
+
+
+class Orders:
+    """Reads orders, keeps them, and carries them out."""
+
+    def __init__(self, powers: Powers) -> None:
+        self._powers = powers
+        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
+
+    def hear_door(self, door: str, message: Message) -> None:
+        """Take `lockdown`, `disarm` or `arm`."""
+        if self._honoured(message):
+            self._read(message, lambda: self._to_door(door, door_word(message)))
+
+    def hear_models(self, message: Message) -> None:
+        """Take `rollback` or `finetune`."""
+        if self._honoured(message):
+            self._read(message, lambda: self._to_models(models_word(message)))
+
+    def hear_homeassistant(self, message: Message) -> None:
+        """Announce the entities again when Home Assistant says that it has come."""
+        if homeassistant_is_online(message):
+            self._wait("announce", self._powers.announce)
+
+    def carry_out(self) -> None:
+        """Do what was ordered; what fails is logged, and the next order is not held up."""
+        while self._waiting:
+            name, order = self._waiting.popleft()
+            try:
+                order()
+                log.info("order carried out", extra={"order": name})
+            except FacegateError as error:
+                log.warning("order refused", extra={"order": name, "why": error.what})
+
+    def _to_door(self, door: str, word: DoorWord) -> None:
+        self._wait(f"{word} {door}", lambda: self._powers.set_mode(door, MODES[word]))
+
+    def _to_models(self, word: ModelsWord) -> None:
+        self._wait(str(word), self._roll_back if word is ModelsWord.ROLLBACK else self._finetune)
+
+    def _roll_back(self) -> None:
+        try:
+            document = {"verdict": "rolled_back", "model": self._powers.rollback()}
+        except FacegateError as error:
+            document = {"verdict": "refused", "reason": error.what}
+        self._powers.tell_models(json.dumps(document))
+
+    def _finetune(self) -> None:
+        self._powers.tell_models(json.dumps({"verdict": "refused", "reason": "this facegate does not fine-tune yet"}))
+
+    def _honoured(self, message: Message) -> bool:
+        if message.retained:
+            log.warning("a retained order is not honoured", extra={"topic": message.topic})
+        return not message.retained
+
+    def _read(self, message: Message, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except UnusableInputError as error:
+            log.warning("an order cannot be read", extra={"topic": message.topic, "why": error.what})
+
+    def _wait(self, name: str, order: Callable[[], None]) -> None:
+        if len(self._waiting) < MAX_ORDERS:
+            self._waiting.append((name, order))

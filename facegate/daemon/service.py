@@ -1,0 +1,328 @@
+"""The one place that wires everything: start, the loop that decides what is overdue, signals, stop.
+
+    broker -> ears -> intake -> workers -> gate -> decisions -> broker
+                  `-> hunting -^              `-> visits that are overdue, orders, status: the loop
+
+Threads: the MQTT network's (hears), the workers (judge), one a hunted camera (pulls), the scheduler's, and the main one,
+which runs the loop and feeds the watchdog.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from facegate.cameras.fetch import Fetcher
+from facegate.cameras.sources import source_for
+from facegate.core.decision import Decision
+from facegate.core.ports import Clock
+from facegate.daemon import systemd
+from facegate.daemon.assembly import detector_of, engine_of
+from facegate.daemon.books import Books
+from facegate.daemon.ears import Ears
+from facegate.daemon.gate import Gate
+from facegate.daemon.hunt import Prey
+from facegate.daemon.hunting import Hunting
+from facegate.daemon.intake import Intake
+from facegate.daemon.jobs import schedule
+from facegate.daemon.lobby import Ended
+from facegate.daemon.orders import Orders, Powers
+from facegate.daemon.voice import OFFLINE, DecisionPublisher, Status, StatusPublisher, announce
+from facegate.daemon.workers import Workers
+from facegate.errors import FacegateError
+from facegate.mqtt.broker import EmbeddedBroker
+from facegate.mqtt.client import MqttClient
+from facegate.mqtt.homeassistant import announcements, withdrawals
+from facegate.mqtt.topics import Topics
+from facegate.settings import Settings
+from facegate.storage.opening import open_storage
+from facegate.verifier.library import library_of
+from facegate.vision.detect import use_one_thread_in_opencv
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.1
+STATUS_SECONDS: Final = 1.0
+REFRESH_SECONDS: Final = 0.5
+DRAIN_SECONDS: Final = 2.0
+STUCK_SECONDS: Final = 20.0
+"""A worker that has one frame in hand for so long is stuck, and the watchdog is not fed any more."""
+
+
+@dataclass(slots=True)
+class Beat:
+    """Something that is due again and again."""
+
+    seconds: float
+    due: datetime
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether it is due, and if so, when it is due next."""
+        if now < self.due:
+            return False
+        self.due = now + timedelta(seconds=self.seconds)
+        return True
+
+
+class Service:
+    """facegate, running.
+
+    Args:
+        settings: Everything that the operator set.
+        clock: Tells the time.
+        entropy: Returns so many random bytes.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self.settings = settings
+        self.topics = Topics.of(settings)
+        self._clock = clock
+        self._entropy = entropy
+        self._stop = threading.Event()
+        self._greet = threading.Event()
+        self._open = ExitStack()
+        self._since = clock.now()
+
+    def start(self) -> None:
+        """Open, load, check, connect, and hear.
+
+        Raises:
+            NotReadyError: Schema, model, key or port is not as it must be; nothing was heard yet.
+        """
+        use_one_thread_in_opencv()
+        self._wire_core()
+        self._wire_network()
+        self._workers.start()
+        self._open.callback(self._workers.stop, 0.0)
+        scheduler = schedule(retention=self._storage.retention.apply, catch_up=self._books.catch_up)
+        scheduler.start()
+        self._open.callback(scheduler.shutdown, wait=False)
+        log.info("ready", extra={"model": self._gate.engine.model, "doors": len(self._gate.engine.roster.doors)})
+        systemd.tell(systemd.READY)
+
+    def run(self) -> None:
+        """Start, serve until a signal comes, then drain and stop.
+
+        Raises:
+            NotReadyError: It could not start.
+        """
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: self._stop.set())
+        with self._open:
+            self.start()
+            try:
+                self.serve()
+            finally:
+                self.stop()
+
+    def serve(self) -> None:
+        """Run the loop that decides what is overdue, until somebody calls `ask_to_stop`."""
+        now = self._clock.now()
+        status, refresh = Beat(STATUS_SECONDS, now), Beat(REFRESH_SECONDS, now)
+        while not self._stop.wait(TICK_SECONDS):
+            now = self._clock.now()
+            self._guarded(self._settle_overdue)
+            self._guarded(self._orders.carry_out)
+            if refresh.is_due(now):
+                self._guarded(self._refresh)
+            if self._greet.is_set():
+                self._guarded(self._greet_broker)
+            if status.is_due(now):
+                self._guarded(self._tell_status)
+                if self._workers.alive() and self._workers.longest_seconds() < STUCK_SECONDS:
+                    systemd.tell(systemd.ALIVE)
+
+    def ask_to_stop(self) -> None:
+        """End `serve`."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Drain and stop: what is in hand is decided, what still waits is counted, and all is said and closed."""
+        systemd.tell(systemd.STOPPING)
+        log.info("stopping")
+        self._hunting.close()
+        self._workers.drain(DRAIN_SECONDS)
+        self._guarded(lambda: self._conclude(self._gate.closing()))
+        self._intake.abandon("stopped")
+        self._guarded(self._tell_status)
+        self._guarded(self._status.offline)
+        self._open.close()
+        log.info("stopped")
+
+    def _wire_core(self) -> None:
+        """Open what remembers and load what compares: everything up to the network."""
+        settings = self.settings
+        self._storage = open_storage(settings)
+        self._open.callback(self._storage.close)
+        if interrupted := self._storage.events.recover():
+            log.warning("events of a former run were interrupted", extra={"events": interrupted})
+        self._books = Books(self._storage.events)
+        self._detector = detector_of(settings)
+        self._fetcher = Fetcher(settings)
+        self._library = library_of(settings)
+        engine = engine_of(settings, self._storage.gallery, self._detector)
+        self._channel = MqttClient(settings.mqtt, self.topics, self._hear, self._greet.set)
+        self._status = StatusPublisher(self._channel, self.topics)
+        self._entities = Entities(self._channel, self.topics, settings.homeassistant, settings.data_dir)
+        self._gate = Gate(
+            engine=engine,
+            settings=settings.gate,
+            decisions=self._storage.decisions,
+            signer=self._storage.signer,
+            publisher=DecisionPublisher(self._channel, self.topics, self._clock),
+            clock=self._clock,
+            entropy=self._entropy,
+        )
+        self._wire_intake()
+
+    def _wire_intake(self) -> None:
+        """Tie what comes in to the gate."""
+        settings, gate = self.settings, self._gate
+        self._intake = Intake(
+            books=self._books,
+            door_of=lambda camera: gate.engine.roster.door_of(camera),
+            wants_more=gate.wants_more,
+            holds=gate.lobby.holds,
+            max_age_seconds=settings.gate.max_age_seconds,
+            places=settings.gate.queue,
+            clock=self._clock,
+        )
+        self._hunting = Hunting(
+            gate=gate,
+            intake=self._intake,
+            prey_of=self._prey_of,
+            decided=self._decided,
+            hunt_seconds=settings.gate.hunt_seconds,
+            clock=self._clock,
+        )
+        self._workers = Workers(
+            number=settings.verifier.workers,
+            gate=gate,
+            intake=self._intake,
+            fetch=self._fetcher.fetch,
+            decided=self._decided,
+            max_age_seconds=settings.gate.max_age_seconds,
+            clock=self._clock,
+        )
+        self._orders = Orders(
+            Powers(
+                set_mode=self._set_mode,
+                rollback=self._rollback,
+                tell_models=lambda text: self._tell_models(text),
+                announce=self._announce,
+            )
+        )
+        self._ears = Ears(
+            topics=self.topics,
+            intake=self._intake,
+            hunting=self._hunting,
+            orders=self._orders,
+            seen=self._storage.events.seen,
+            frigate_cameras=settings.frigate.cameras,
+            clock=self._clock,
+            entropy=self._entropy,
+        )
+
+    def _wire_network(self) -> None:
+        """Start the embedded broker if there is no other, and connect."""
+        if not self.settings.mqtt.host:
+            broker = EmbeddedBroker(self.settings.mqtt.port)
+            broker.start()
+            self._open.callback(broker.stop)
+        self._channel.start()
+        self._open.callback(self._channel.stop)
+
+    def _hear(self, message: Message) -> None:
+        self._ears.hear(message)
+
+    def _prey_of(self, camera: str) -> Prey | None:
+        """Return how a camera is pulled."""
+        source = source_for(camera, self.settings, self._clock)
+        if source is None:
+            return None
+        section = self.settings.cameras.get(camera, CameraSection())
+        return Prey(source, section.frames_per_second)
+
+    def _settle_overdue(self) -> None:
+        """Decide the visits whose time is up, and answer hunts that could not begin."""
+        self._conclude(self._gate.overdue())
+        self._hunting.settle_failures()
+
+    def _conclude(self, ended: Sequence[Ended]) -> None:
+        for visit in ended:
+            events = visit.verdict.events
+            try:
+                decision = self._gate.conclude(visit)
+            except Exception:
+                log.exception("a visit could not be decided", extra={"door": visit.door})
+                self._books.count(events, NOT_RECORDED)
+                decision = None
+            else:
+                if decision is None:
+                    self._books.count(events, "unknown_camera")
+            self._intake.settled(events)
+            if decision is not None:
+                self._decided(decision)
+
+    def _decided(self, decision: Decision) -> None:
+        """Note that a decision went out: its events are answered."""
+        self._intake.settled(decision.events)
+
+    def _refresh(self) -> None:
+        """Take up what other processes changed: enrollments, doors, the model in charge."""
+        engine = self._gate.engine
+        if self._library.active() != engine.model.partition("@")[0]:
+            self._gate.engine = engine_of(self.settings, self._storage.gallery, self._detector)
+            log.info("another network is in charge", extra={"model": self._gate.engine.model})
+        elif engine.gallery.refresh():
+            self._entities.follow(self._gate.engine.roster)
+
+    def _greet_broker(self) -> None:
+        """Say everything that is retained: the broker may be new, or have the last will lying there."""
+        self._greet.clear()
+        self._tell_status(again=True)
+        self._announce()
+
+    def _tell_status(self, *, again: bool = False) -> None:
+        roster = self._gate.engine.roster
+        self._status.publish(
+            Status(
+                since=self._since,
+                model=self._gate.engine.model,
+                doors=len(roster.doors),
+                users=len(roster.users),
+                queue=self._intake.waiting,
+                events=self._books.tally(),
+            ),
+            again=again,
+        )
+
+    def _announce(self) -> None:
+        self._entities.announce(self._gate.engine.roster)
+
+    def _set_mode(self, door: str, mode: Mode) -> None:
+        self._storage.doors.set_mode(door, mode)
+        self._gate.engine.gallery.refresh()
+
+    def _rollback(self) -> str:
+        self._library.rollback()
+        self._refresh()
+        return self._gate.engine.model
+
+    def _tell_models(self, text: str) -> None:
+        self._channel.publish(self.topics.models_event, text)
+
+    @staticmethod
+    def _guarded(step: Callable[[], None]) -> None:
+        """Do one thing of the loop; the loop goes on whatever happens to it."""
+        try:
+            step()
+        except FacegateError as error:
+            log.warning("a step of the loop failed", extra={"step": step.__name__, "why": error.what})
+        except Exception:
+            log.exception("a step of the loop failed", extra={"step": step.__name__})
