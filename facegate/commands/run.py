@@ -8,7 +8,9 @@ from facegate.settings import load_settings
 
 
 def run(
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error; over the setting log.level.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; over the setting log.level.")
+    ] = None,
 ) -> None:
     """Run the daemon until it is asked to stop (SIGTERM or Ctrl-C)."""
     settings = load_settings(**({"log": {"level": log_level}} if log_level else {}))

@@ -110,6 +110,10 @@ class RosterSource(Protocol):
         """The roster as it is now; reading it costs nothing and takes no lock."""
         ...
 
+    def refresh(self) -> bool:
+        """Take up what was changed, from whichever process; tell whether anything was."""
+        ...
+
 
 class FrameVerifier(Protocol):
     """Looks at frames: detector, quality, alignment, network and gallery as one."""

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from facegate.core.ports import FaceDetector, Gallery
+from facegate.core.ports import Clock, FaceDetector, Gallery, TemplateExtractor
 from facegate.core.quality import DOOR
 from facegate.daemon.engine import Engine
 from facegate.settings import Settings
 from facegate.verifier.gallery import LiveGallery
 from facegate.verifier.library import Model, library_of
-from facegate.verifier.selftest import self_test
+from facegate.verifier.selftest import SelfTest, judge, read_proof
 from facegate.verifier.sighting import Verifier
 from facegate.vision.detect import YuNetDetector
 
@@ -22,24 +22,39 @@ def detector_of(settings: Settings) -> FaceDetector:
     return YuNetDetector(settings.vision.detector)
 
 
-def verifier_of(settings: Settings, detector: FaceDetector, model: Model) -> Verifier:
+def verifier_of(
+    settings: Settings, detector: FaceDetector, model: Model, extractor: TemplateExtractor, clock: Clock
+) -> Verifier:
     """Return the first half of the straight line: from a frame to a sighting."""
     return Verifier(
         detector=detector,
-        extractor=model.extractor(settings.verifier.threads),
+        extractor=extractor,
         calibration=model.calibration,
         limits=replace(DOOR, size=float(settings.vision.min_face)),
+        clock=clock,
+        alignment=model.card.contract.alignment,
         max_pixels=settings.vision.max_pixels,
     )
 
 
-def engine_of(settings: Settings, gallery: Gallery, detector: FaceDetector) -> Engine:
+def judge_model(detector: FaceDetector, model: Model, extractor: TemplateExtractor) -> SelfTest:
+    """Let a network judge the shipped pairs of people who do not exist.
+
+    Raises:
+        NotReadyError: It judges them wrongly: it is mis-fed, damaged or badly quantised.
+    """
+    proof = read_proof(model.folder)
+    return judge(detector, extractor, model.calibration, proof, model.card.contract.alignment)
+
+
+def engine_of(settings: Settings, gallery: Gallery, detector: FaceDetector, clock: Clock) -> Engine:
     """Load the model in charge, let it judge the shipped pairs, and return it with its gallery.
 
     Raises:
         NotReadyError: There is no model, its files were changed, or it judges the shipped pairs wrongly.
     """
     model = library_of(settings).load()
-    verifier = verifier_of(settings, detector, model)
-    self_test(verifier, model.calibration, settings.gate.target_fmr)
+    extractor = model.extractor(settings.verifier.threads)
+    judge_model(detector, model, extractor)
+    verifier = verifier_of(settings, detector, model, extractor, clock)
     return Engine(model.id, verifier, model.calibration, LiveGallery(gallery, model.id))

@@ -31,8 +31,9 @@ class Engine:
     def threshold(self, door: Door, roster: Roster, target_fmr: float) -> float | None:
         """Return the score that names a user at a door, or None if no calibration supports the target.
 
-        The target is the share of strangers that may be taken for *anybody* enrolled, so it tightens with the gallery.
+        The target is the share of strangers that may be taken for *anybody* enrolled, so it tightens with the gallery:
+        each reference is a stranger's try of its own.
         """
         if self.calibration is None:
             return None
-        return self.calibration.gallery_threshold(door.target_fmr or target_fmr, len(roster.references.users))
+        return self.calibration.gallery_threshold(door.target_fmr or target_fmr, len(roster.references))

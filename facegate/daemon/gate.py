@@ -94,6 +94,10 @@ class Gate:
         )
         return self._conclude(door, verdict, engine)
 
+    def door_of(self, camera: str) -> Door | None:
+        """Return the door that has the camera."""
+        return self.engine.roster.door_of(camera)
+
     def wants_more(self, event: str, door: Door) -> bool:
         """Tell whether an event may bring a further frame: it is hunted, or its door wants frames to agree."""
         agreeing = door.agreeing_frames or self._settings.agreeing_frames

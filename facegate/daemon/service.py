@@ -20,11 +20,13 @@ from typing import Final
 from facegate.cameras.fetch import Fetcher
 from facegate.cameras.sources import source_for
 from facegate.core.decision import Decision
+from facegate.core.policy import Mode
 from facegate.core.ports import Clock
 from facegate.daemon import systemd
 from facegate.daemon.assembly import detector_of, engine_of
-from facegate.daemon.books import Books
+from facegate.daemon.books import NOT_RECORDED, Books
 from facegate.daemon.ears import Ears
+from facegate.daemon.entities import Entities
 from facegate.daemon.gate import Gate
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
@@ -32,14 +34,14 @@ from facegate.daemon.intake import Intake
 from facegate.daemon.jobs import schedule
 from facegate.daemon.lobby import Ended
 from facegate.daemon.orders import Orders, Powers
-from facegate.daemon.voice import OFFLINE, DecisionPublisher, Status, StatusPublisher, announce
+from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
 from facegate.daemon.workers import Workers
 from facegate.errors import FacegateError
 from facegate.mqtt.broker import EmbeddedBroker
 from facegate.mqtt.client import MqttClient
-from facegate.mqtt.homeassistant import announcements, withdrawals
+from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
-from facegate.settings import Settings
+from facegate.settings import CameraSection, Settings
 from facegate.storage.opening import open_storage
 from facegate.verifier.library import library_of
 from facegate.vision.detect import use_one_thread_in_opencv
@@ -165,7 +167,7 @@ class Service:
         self._detector = detector_of(settings)
         self._fetcher = Fetcher(settings)
         self._library = library_of(settings)
-        engine = engine_of(settings, self._storage.gallery, self._detector)
+        engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
         self._channel = MqttClient(settings.mqtt, self.topics, self._hear, self._greet.set)
         self._status = StatusPublisher(self._channel, self.topics)
         self._entities = Entities(self._channel, self.topics, settings.homeassistant, settings.data_dir)
@@ -185,7 +187,7 @@ class Service:
         settings, gate = self.settings, self._gate
         self._intake = Intake(
             books=self._books,
-            door_of=lambda camera: gate.engine.roster.door_of(camera),
+            door_of=gate.door_of,
             wants_more=gate.wants_more,
             holds=gate.lobby.holds,
             max_age_seconds=settings.gate.max_age_seconds,
@@ -213,7 +215,7 @@ class Service:
             Powers(
                 set_mode=self._set_mode,
                 rollback=self._rollback,
-                tell_models=lambda text: self._tell_models(text),
+                tell_models=self._tell_models,
                 announce=self._announce,
             )
         )
@@ -222,7 +224,7 @@ class Service:
             intake=self._intake,
             hunting=self._hunting,
             orders=self._orders,
-            seen=self._storage.events.seen,
+            seen=self._seen,
             frigate_cameras=settings.frigate.cameras,
             clock=self._clock,
             entropy=self._entropy,
@@ -247,6 +249,11 @@ class Service:
             return None
         section = self.settings.cameras.get(camera, CameraSection())
         return Prey(source, section.frames_per_second)
+
+    def _seen(self, digest: str) -> bool:
+        """Tell whether a picture came before, as far back as events are remembered."""
+        since = self._clock.now() - timedelta(days=self.settings.retention.events_days)
+        return self._storage.events.seen(digest, since)
 
     def _settle_overdue(self) -> None:
         """Decide the visits whose time is up, and answer hunts that could not begin."""
@@ -277,7 +284,7 @@ class Service:
         """Take up what other processes changed: enrollments, doors, the model in charge."""
         engine = self._gate.engine
         if self._library.active() != engine.model.partition("@")[0]:
-            self._gate.engine = engine_of(self.settings, self._storage.gallery, self._detector)
+            self._gate.engine = engine_of(self.settings, self._storage.gallery, self._detector, self._clock)
             log.info("another network is in charge", extra={"model": self._gate.engine.model})
         elif engine.gallery.refresh():
             self._entities.follow(self._gate.engine.roster)

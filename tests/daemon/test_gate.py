@@ -51,6 +51,9 @@ class StandingGallery:
         default_factory=lambda: Roster(1, nobody(MODEL), {"alice": User("alice", "Alice")}, {"front": FRONT})
     )
 
+    def refresh(self) -> bool:
+        return False
+
 
 class Rig:
     def __init__(self, doors: dict[str, Door] | None = None, **settings) -> None:

@@ -1,0 +1,214 @@
+"""Everything that a run needs, checked one by one: what `facegate doctor` prints. A check never changes anything."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from facegate.core.policy import Mode
+from facegate.core.ports import Clock
+from facegate.daemon.assembly import detector_of, judge_model
+from facegate.errors import FacegateError
+from facegate.mqtt.client import MqttClient
+from facegate.mqtt.topics import Topics
+from facegate.settings import Settings
+from facegate.storage.opening import Storage, open_storage
+from facegate.verifier.library import library_of
+
+BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
+"""No clock that shows a day before this one is right."""
+
+FREE_BYTES: Final = 200_000_000
+BROKER_SECONDS: Final = 5.0
+
+
+class Health(StrEnum):
+    """How a check came out."""
+
+    WELL = "ok"
+    NOTE = "note"
+    ILL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was checked, how it is, and how to mend it."""
+
+    what: str
+    health: Health
+    detail: str
+    mend: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the JSON form."""
+        return {"check": self.what, "health": str(self.health), "detail": self.detail, "mend": self.mend}
+
+
+def well(what: str, detail: str) -> Finding:
+    """Return a finding that nothing is wrong."""
+    return Finding(what, Health.WELL, detail)
+
+
+def note(what: str, detail: str, mend: str) -> Finding:
+    """Return a finding that an operator may want to know."""
+    return Finding(what, Health.NOTE, detail, mend)
+
+
+def ill(what: str, error: FacegateError) -> Finding:
+    """Return a finding that keeps facegate from its work."""
+    return Finding(what, Health.ILL, error.what, error.mend)
+
+
+def check_up(settings: Settings, clock: Clock, *, quick: bool = False) -> Iterator[Finding]:
+    """Check everything, a finding at a time.
+
+    Args:
+        settings: What is in force.
+        clock: Tells the time.
+        quick: Leave out the self-test of the network and Frigate: for a container's health check.
+    """
+    yield check_clock(clock)
+    yield check_folder(settings.data_dir)
+    yield from check_storage(settings)
+    yield from check_models(settings, quick=quick)
+    yield from check_broker(settings)
+    if settings.frigate.url and not quick:
+        yield check_frigate(settings)
+
+
+def check_clock(clock: Clock) -> Finding:
+    """Frames are judged by their own time, so the machine's must be right."""
+    now = clock.now()
+    if now < BUILT:
+        return Finding("clock", Health.ILL, f"it is {now:%Y-%m-%d %H:%M} UTC here", "Set the clock; run an NTP client")
+    return well("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; frames older than the limit are denied by it")
+
+
+def check_folder(folder: Path) -> Finding:
+    """The data folder must be writable and must have room."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(place, os.W_OK):
+        return Finding("data folder", Health.ILL, f"{place} is not writable", "Mend its rights, or set data_dir")
+    free = shutil.disk_usage(place).free
+    if free < FREE_BYTES:
+        return Finding("data folder", Health.ILL, f"{free / 1e6:.0f} MB are free on {folder}", "Free some space")
+    return well("data folder", f"{folder}, {free / 1e9:.1f} GB free")
+
+
+def check_storage(settings: Settings) -> Iterator[Finding]:
+    """Database, schema, keys, people and doors."""
+    try:
+        with open_storage(settings) as storage:
+            yield well("database", f"{storage.describe()}, schema {storage.schema}")
+            yield from check_keys(storage)
+            yield from check_household(settings, storage)
+    except FacegateError as error:
+        yield ill("database", error)
+
+
+def check_keys(storage: Storage) -> Iterator[Finding]:
+    """Both key files must be there and readable by their owner alone."""
+    for what, read in (
+        ("vault key", lambda: str(storage.vault.path)),
+        ("signing key", lambda: f"kid {storage.signer.kid}"),
+    ):
+        yield tried(what, read)
+
+
+def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
+    """A gate without doors or people decides nothing; one with too many people for its target is not armed."""
+    try:
+        model = library_of(settings).load()
+    except FacegateError:
+        return  # the check of the models says so
+    roster = storage.gallery.roster(model.id)
+    enrolled = len(roster.references.users)
+    if not roster.doors:
+        yield note("doors", "none: every event is counted as unknown_camera", "facegate doors add front --camera porch")
+    for door in roster.doors.values():
+        target = door.target_fmr or settings.gate.target_fmr
+        if door.mode is not Mode.ARMED:
+            yield note("doors", f"{door.slug} is {door.mode}", f"facegate doors set {door.slug} --mode armed")
+        elif model.calibration.gallery_threshold(target, len(roster.references)) is None:
+            yield Finding(
+                "doors",
+                Health.ILL,
+                f"{door.slug} is not armed: the calibration does not support one stranger in {1 / target:,.0f} "
+                f"against {len(roster.references)} references",
+                "Raise gate.target_fmr or the door's --target-fmr",
+            )
+        else:
+            yield well("doors", f"{door.slug}: {', '.join(door.cameras)}; one stranger in {1 / target:,.0f} at most")
+    if not enrolled:
+        yield note("users", "nobody is enrolled", "facegate enroll USER PHOTO")
+    else:
+        yield well("users", f"{enrolled} enrolled with {len(roster.references)} references")
+
+
+def check_models(settings: Settings, *, quick: bool) -> Iterator[Finding]:
+    """Detector and network must load, and must judge the shipped pairs rightly."""
+    try:
+        detector = detector_of(settings)
+        yield well("detector", str(settings.vision.detector or "the shipped one"))
+        model = library_of(settings).load()
+        if not quick:
+            judge_model(detector, model, model.extractor(settings.verifier.threads))
+        yield well("model", f"{model.id}{'' if quick else ', judges the shipped pairs rightly'}")
+    except FacegateError as error:
+        yield ill("model", error)
+
+
+def check_broker(settings: Settings) -> Iterator[Finding]:
+    """The broker must let facegate in; the embedded one is for a first try."""
+    if not settings.mqtt.host:
+        yield note(
+            "broker",
+            "the embedded one on loopback: MQTT 3.1.1 only, nothing outside this machine reaches it",
+            "With Home Assistant use mosquitto: set mqtt.host",
+        )
+        return
+    section = settings.mqtt.model_copy(update={"client_id": f"{settings.mqtt.client_id[:50]}-doctor"})
+    client = MqttClient(section, Topics(prefix=f"{settings.mqtt.prefix}/doctor"), lambda _: None, lambda: None)
+    try:
+        client.start()
+        if client.wait_connected(BROKER_SECONDS):
+            yield well("broker", f"{section.host}:{section.port} speaks MQTT {client.protocol}")
+        else:
+            yield Finding(
+                "broker",
+                Health.ILL,
+                f"{section.host}:{section.port}: {client.problem}",
+                "Start it, or mend mqtt.host, mqtt.port, mqtt.tls and the login",
+            )
+    except FacegateError as error:
+        yield ill("broker", error)
+    finally:
+        client.stop()
+
+
+def check_frigate(settings: Settings) -> Finding:
+    """Frigate must answer; its version decides how its traps are avoided."""
+    try:
+        with httpx.Client(timeout=5.0, follow_redirects=False, trust_env=False) as client:
+            answer = client.get(f"{settings.frigate.url.rstrip('/')}/api/version")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Finding("frigate", Health.ILL, f"it does not answer: {type(error).__name__}", "Mend frigate.url")
+    if answer.status_code in (401, 403):
+        return note("frigate", "it asks for a login", "Set frigate.username and frigate.password_file")
+    if answer.status_code != httpx.codes.OK:
+        return Finding("frigate", Health.ILL, f"it answers {answer.status_code}", "Mend frigate.url")
+    return well("frigate", f"version {answer.text.strip()[:40]}")
+
+
+def tried(what: str, read: Callable[[], Any]) -> Finding:
+    """Return what could be read, or why not."""
+    try:
+        return well(what, str(read()))
+    except FacegateError as error:
+        return ill(what, error)
