@@ -1,5 +1,6 @@
 """Crops to templates, by ONNX Runtime."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
 from facegate.errors import NotReadyError
+from facegate.vision.align import ALIGNMENT, Alignment
+
+ARCFACE: Final = Alignment(
+    size=112,
+    points=((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)),
+)
+"""The alignment of ArcFace, which most published networks want."""
+
+TEMPLATES: Final[Mapping[str, Alignment]] = {"reid-0095": ALIGNMENT, "arcface": ARCFACE}
 
 SHORTEST: Final = 1e-6
 """A vector shorter than this has no direction."""
@@ -22,7 +32,7 @@ class InputContract:
 
     Attributes:
         size: Side of the square crop, pixels.
-        template: Name of the alignment, as `facegate.vision.align` knows it.
+        template: Name of the alignment, one of `TEMPLATES`; its points are scaled to `size`.
         rgb: Channels red, green, blue; else blue, green, red, as everywhere in facegate.
         mean: Taken from each value before it is divided; 0 where the graph does it itself.
         std: What each value is divided by.
@@ -33,6 +43,13 @@ class InputContract:
     rgb: bool = False
     mean: float = 0.0
     std: float = 1.0
+
+    @property
+    def alignment(self) -> Alignment:
+        """How the network wants its crops."""
+        known = TEMPLATES[self.template]
+        scale = self.size / known.size
+        return Alignment(self.size, tuple((x * scale, y * scale) for x, y in known.points))
 
     def feed(self, crops: Crops) -> NDArray[np.float32]:
         """Return crops (n, size, size, 3) as the network's input, float32 (n, 3, size, size).

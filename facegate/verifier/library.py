@@ -8,7 +8,7 @@ A model is a folder:
     card.md, ...       for people
 
 Models ship under `models/verifier`, and those that were imported or trained here lie in the data folder. Which one is
-in charge stands in one small file, `active.json`, that is replaced in one move: a crash leaves the old one or the new one.
+in charge stands in one small file, `active.json`, that is replaced in one move: a crash leaves the old one or the new.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from facegate.core.calibration import Calibration, UnusableCalibrationError, fro
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
 from facegate.settings import Settings
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.extractor import TEMPLATES, InputContract, OnnxExtractor
 
 CARD: Final = "model.json"
 NETWORK: Final = "network.onnx"
@@ -251,7 +251,11 @@ def read_card(folder: Path) -> Card:
             raise ValueError("format, name or network do not fit")  # noqa: TRY301 - one way out for all that is wrong
         given = document["input"]
         contract = InputContract(
-            int(given["size"]), str(given["template"]), bool(given["rgb"]), float(given["mean"]), float(given["std"])
+            int(given["size"]),
+            known_template(given["template"]),
+            bool(given["rgb"]),
+            float(given["mean"]),
+            float(given["std"]),
         )
         files = {str(name): str(digest) for name, digest in document["files"].items() if Path(name).name == name}
         return Card(
@@ -269,6 +273,17 @@ def read_card(folder: Path) -> Card:
         ) from error
 
 
+def known_template(name: str) -> str:
+    """Return the name of an alignment that we know.
+
+    Raises:
+        ValueError: We do not.
+    """
+    if name not in TEMPLATES:
+        raise ValueError(f"no alignment is called {name!r}")
+    return name
+
+
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration file.
 
@@ -281,20 +296,29 @@ def read_calibration(path: Path) -> Calibration:
         raise NotReadyError(f"{path} is no calibration ({error})", "Run: facegate calibrate FOLDER") from error
 
 
-def write_model(folder: Path, card: Card, network: bytes, calibration: Calibration) -> Card:
-    """Write a model's folder: network, calibration, and the card with the digests of both, last.
+def write_model(
+    folder: Path, card: Card, network: bytes, calibration: Calibration, more: Mapping[str, bytes] | None = None
+) -> Card:
+    """Write a model's folder: network, calibration, what else there is, and the card with the digests of all, last.
 
     Returns:
         The card as written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = {NETWORK: network, CALIBRATION: (json.dumps(calibration.to_json(), indent=1) + "\n").encode()}
+    written = {NETWORK: network, CALIBRATION: calibration_document(calibration), **(more or {})}
     for name, data in written.items():
         replace_file(folder / name, data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in written.items()}
     done = Card(card.name, card.contract, card.dimension, card.start, card.licence, card.figures, digests)
     replace_file(folder / CARD, (json.dumps(done.to_json(), indent=1) + "\n").encode())
     return done
+
+
+def calibration_document(calibration: Calibration) -> bytes:
+    """Return a calibration as it is written; a line for each knot."""
+    document = calibration.to_json()
+    curve = ",\n".join(f"  {json.dumps(knot)}" for knot in document.pop("curve"))
+    return f'{json.dumps(document, indent=1)[:-2]},\n "curve": [\n{curve}\n ]\n}}\n'.encode()
 
 
 def replace_file(path: Path, data: bytes) -> None:

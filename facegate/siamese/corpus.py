@@ -1,0 +1,122 @@
+"""Pictures to learn from: folders of people, aligned once by our own detector and kept as crops on disk.
+
+A folder of data holds sources (`lfw_train`, `celeba_train`, ...), a source holds people, a person holds
+photos. For each source the folder of crops gets `<source>.npy`, uint8 (n, side, side, 3), and `<source>.json` with the photos' paths.
+Crops are pictures of real people: they stay outside the repository and are deleted by whoever made them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.frame import Pixels
+from facegate.core.ports import FaceDetector
+from facegate.errors import UnusableInputError
+from facegate.siamese.augment import MARGIN
+from facegate.siamese.pairs import Labels
+from facegate.vision.align import ALIGNMENT, Alignment, align
+from facegate.vision.choose import central_face
+
+PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+HELD_OUT_PERCENT: Final = 15
+WIDE: Final = Alignment(ALIGNMENT.size + 2 * MARGIN, tuple((x + MARGIN, y + MARGIN) for x, y in ALIGNMENT.points))
+"""The alignment with a border, for small turns and shifts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """The crops of one source.
+
+    Attributes:
+        name: The folder's name.
+        crops: uint8 (n, side, side, 3), on disk.
+        paths: Path of each photo, `<source>/.../<person>/<photo>`.
+    """
+
+    name: str
+    crops: NDArray[np.uint8]
+    paths: tuple[str, ...]
+
+    @property
+    def people(self) -> list[str]:
+        """The person's folder of each photo."""
+        return [Path(path).parent.name for path in self.paths]
+
+
+def align_source(data: Path, name: str, detector: FaceDetector, crops: Path) -> int:
+    """Align all photos of a source; what was done before is left as it is.
+
+    Returns:
+        How many photos had no face that was found, or could not be read.
+
+    Raises:
+        UnusableInputError: The source has no photo with a face.
+    """
+    listing = crops / f"{name}.json"
+    if listing.is_file():
+        return int(json.loads(listing.read_text("utf-8"))["missed"])
+    photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
+    found = [(path, crop) for path in photos if (crop := wide_crop(cv2.imread(str(path)), detector)) is not None]
+    if not found:
+        raise UnusableInputError(f"{data / name} has no photo with a face", "Give a folder of people's folders")
+    crops.mkdir(parents=True, exist_ok=True)
+    np.save(crops / f"{name}.npy", np.stack([crop for _, crop in found]))
+    names = [str(path.relative_to(data)) for path, _ in found]
+    listing.write_text(json.dumps({"names": names, "missed": len(photos) - len(found)}), "utf-8")
+    return len(photos) - len(found)
+
+
+def wide_crop(picture: Any, detector: FaceDetector) -> Pixels | None:
+    """Return the crop with its border of what `cv2.imread` gave, or None without a face."""
+    if picture is None:
+        return None
+    picture = np.asarray(picture, np.uint8)
+    face = central_face(detector.detect(picture), picture)
+    return None if face is None else align(picture, face.landmarks, WIDE)
+
+
+def read_source(crops: Path, name: str) -> Source:
+    """Open the crops of a source.
+
+    Raises:
+        UnusableInputError: They are not there.
+    """
+    try:
+        listing = json.loads((crops / f"{name}.json").read_text("utf-8"))
+        return Source(name, np.load(crops / f"{name}.npy", mmap_mode="r"), tuple(listing["names"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableInputError(f"{crops} holds no crops of {name}", "Align the source first") from error
+
+
+def person_key(name: str) -> str:
+    """Return what one person is called in every source: the letters of a name, or a number as it is."""
+    letters = "".join(letter for letter in name.lower() if letter.isalpha())
+    return letters if len(letters) > 3 else name.lower()  # noqa: PLR2004 - s7, celeba numbers
+
+
+def held_out(name: str) -> bool:
+    """Tell whether a person is kept from training, for calibration: by name, so in every source alike."""
+    digest = hashlib.sha256(f"calibration/{person_key(name)}".encode()).hexdigest()
+    return int(digest, 16) % 100 < HELD_OUT_PERCENT
+
+
+def labels_of(sources: Sequence[Source]) -> Labels:
+    """Number the people of all sources; one name in two sources is two numbers, since groups keep them apart."""
+    keys = [(number, person) for number, source in enumerate(sources) for person in source.people]
+    numbers = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    return Labels(
+        np.array([numbers[key] for key in keys], np.int64), np.array([source for source, _ in keys], np.int64)
+    )
+
+
+def training_rows(sources: Iterable[Source]) -> NDArray[np.int64]:
+    """Return the numbers of all crops, counted through the sources, whose person is not held out."""
+    kept = [not held_out(person) for source in sources for person in source.people]
+    return np.flatnonzero(kept).astype(np.int64)
