@@ -1,0 +1,213 @@
+"""Decisions: recorded in one transaction with the events that they settle, linked into a chain, listed, spoken on."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from facegate.core.decision import Decision, Outcome, Reason, rfc3339
+from facegate.core.policy import History
+from facegate.errors import RefusedError, UnusableInputError
+from facegate.storage.engine import reading, writing
+from facegate.storage.events import DECIDED, IN, add_to_tally, settle, upserting
+from facegate.storage.signing import canonical
+from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow, EventRow
+
+STRANGERS: Final = (Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.ATTACK_SUSPECTED, Reason.CHALLENGE_FAILED)
+"""Denials of somebody who was seen and not recognised; these count towards a lockout."""
+
+GENESIS: Final = "0" * 64
+"""The hash before the first decision."""
+
+Word = str  # "confirmed" or "denied"
+Query = Select[int, str, str | None, datetime | None]
+
+
+def link(previous: str, document: str) -> str:
+    """Return the hash of a link: SHA-256 of the previous link's hash and this decision's canonical JSON."""
+    return hashlib.sha256(previous.encode() + document.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision as it was recorded, with the operator's word if there is one."""
+
+    position: int
+    document: dict[str, Any]
+    word: Word | None
+    word_at: datetime | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision's JSON; `word` and `word_at` are there only when there is a word."""
+        if self.word is None or self.word_at is None:
+            return self.document
+        return self.document | {"word": self.word, "word_at": rfc3339(self.word_at)}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which decisions to list; None does not restrict."""
+
+    door: str | None = None
+    user: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+
+
+class SqlDecisionLog:
+    """Keeps `core.ports.DecisionLog` in the database. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, decision: Decision) -> None:
+        """Commit the decision and settle the events that it names, in one transaction.
+
+        An event that never was taken in is taken in here: what a decision names has come.
+
+        Raises:
+            RefusedError: An event was settled before, or the decision was recorded before; nothing was done.
+            NotReadyError: The database fails; nothing was done.
+        """
+        try:
+            with writing(self._engine) as connection:
+                position = _append(connection, decision)
+                _name_events(connection, decision, position)
+        except IntegrityError as error:
+            raise RefusedError(
+                f"Decision {decision.id} or one of its events was recorded before", "An event has one answer"
+            ) from error
+
+    def history(self, door: str, since: datetime) -> History:
+        """Return the denials of strangers and the last grants at a door since a moment, the oldest first."""
+        statement = (
+            select(DecisionRow.reason, DecisionRow.user, DecisionRow.decided_at)
+            .where(DecisionRow.door == door, DecisionRow.decided_at >= since)
+            .where(DecisionRow.reason.in_([*map(str, STRANGERS), str(Reason.MATCH)]))
+            .order_by(DecisionRow.decided_at)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        denials = tuple(row.decided_at for row in rows if row.reason != Reason.MATCH)
+        granted = {row.user: row.decided_at for row in rows if row.reason == Reason.MATCH and row.user}
+        return History(denials, granted)
+
+    def newest(self, filters: Filters = Filters(), *, limit: int = 50) -> list[Recorded]:
+        """Return the newest decisions that fit, the newest first."""
+        statement = _filtered(_columns(), filters).order_by(DecisionRow.position.desc()).limit(limit)
+        return self._fetch(statement)
+
+    def after(self, position: int, filters: Filters = Filters(), *, limit: int = 500) -> list[Recorded]:
+        """Return the decisions that were recorded after one, the oldest first: for following."""
+        statement = _filtered(_columns(), filters).where(DecisionRow.position > position)
+        return self._fetch(statement.order_by(DecisionRow.position).limit(limit))
+
+    def last_position(self) -> int:
+        """Return the place of the newest decision in the chain, 0 before the first."""
+        with reading(self._engine) as connection:
+            return int(connection.execute(select(ChainRow.position)).scalar_one())
+
+    def show(self, wanted: str) -> Recorded:
+        """Return the decision with an id, or with an id that begins so if that is one only.
+
+        Raises:
+            UnusableInputError: There is none, or several.
+        """
+        fits = DecisionRow.id.startswith(wanted, autoescape=True)
+        found = self._fetch(_columns().where(fits).order_by(DecisionRow.position.desc()).limit(2)) if wanted else []
+        if len(found) != 1:
+            count = "No decision" if not found else "More than one decision"
+            raise UnusableInputError(f"{count} has an id that begins with {wanted!r}", "See: facegate decisions list")
+        return found[0]
+
+    def speak(self, wanted: str, word: Word, now: datetime) -> Recorded:
+        """Store the operator's word on a decision: `confirmed`, it was right; `denied`, it was wrong.
+
+        Raises:
+            UnusableInputError: There is no such decision.
+        """
+        found = self.show(wanted)
+        with writing(self._engine) as connection:
+            statement = update(DecisionRow).where(DecisionRow.position == found.position)
+            connection.execute(statement.values(word=word, word_at=now))
+        return Recorded(found.position, found.document, word, now)
+
+    def _fetch(self, statement: Query) -> list[Recorded]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        return [Recorded(row.position, json.loads(row.document), row.word, row.word_at) for row in rows]
+
+
+def _columns() -> Query:
+    return select(DecisionRow.position, DecisionRow.document, DecisionRow.word, DecisionRow.word_at)
+
+
+def _filtered(statement: Query, filters: Filters) -> Query:
+    for column, value in (
+        (DecisionRow.door, filters.door),
+        (DecisionRow.user, filters.user),
+        (DecisionRow.outcome, filters.outcome),
+        (DecisionRow.reason, filters.reason),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return statement if filters.since is None else statement.where(DecisionRow.decided_at >= filters.since)
+
+
+def _append(connection: Connection, decision: Decision) -> int:
+    """Put the decision at the end of the chain; the end is locked until the transaction is over."""
+    position, previous = connection.execute(select(ChainRow.position, ChainRow.hash).with_for_update()).tuples().one()
+    document = canonical(decision.to_json())
+    newest = link(previous, document)
+    connection.execute(
+        insert(DecisionRow),
+        {
+            "position": position + 1,
+            "id": decision.id,
+            "door": decision.door,
+            "outcome": str(decision.outcome),
+            "reason": str(decision.reason),
+            "user": decision.user,
+            "decided_at": decision.decided_at,
+            "document": document,
+            "hash": newest,
+        },
+    )
+    connection.execute(update(ChainRow).values(position=position + 1, hash=newest))
+    return position + 1
+
+
+def _name_events(connection: Connection, decision: Decision, position: int) -> None:
+    """Settle the events under the decision, each once."""
+    events = sorted(set(decision.events))
+    if not events:
+        return
+    camera = decision.cameras[0] if decision.cameras else ""
+    take_in = upserting(connection)(EventRow).on_conflict_do_nothing(index_elements=[EventRow.event])
+    missed = 0
+    for event in events:
+        row = {"event": event, "camera": camera, "received_at": decision.decided_at, "digest": "", "settled_by": None}
+        missed += connection.execute(take_in, row).rowcount
+    settled = settle(connection, events, DECIDED)
+    if len(settled) != len(events):
+        twice = next(event for event in events if event not in settled)
+        raise RefusedError(f"Event {twice} was settled before", "An event has one answer")
+    connection.execute(insert(DecisionEventRow), [{"event": event, "position": position} for event in events])
+    add_to_tally(connection, {IN: missed, DECIDED: len(events)})
+
+
+def outcomes() -> tuple[str, ...]:
+    """Return the words that `--outcome` takes."""
+    return tuple(str(outcome) for outcome in Outcome)
+
+
+def iterate_chain(connection: Connection, *, batch: int = 1000) -> Iterator[Any]:
+    """Yield every recorded decision in the order of the chain."""
+    statement = select(DecisionRow).order_by(DecisionRow.position).execution_options(yield_per=batch)
+    yield from connection.execute(statement.with_only_columns(*DecisionRow.__table__.columns))

@@ -1,0 +1,75 @@
+"""Opening the storage: the one place where the daemon and the commands get everything that remembers."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from facegate.settings import Settings
+from facegate.storage import schema
+from facegate.storage.decisions import SqlDecisionLog
+from facegate.storage.doors import Doors
+from facegate.storage.engine import open_engine
+from facegate.storage.events import SqlEventLog
+from facegate.storage.gallery import SqlGallery
+from facegate.storage.photos import Photos
+from facegate.storage.signing import DecisionSigner
+from facegate.storage.users import Users
+from facegate.storage.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Storage:
+    """Everything that remembers. Each part is safe to use from several threads."""
+
+    engine: Engine
+    users: Users
+    photos: Photos
+    doors: Doors
+    gallery: SqlGallery
+    decisions: SqlDecisionLog
+    events: SqlEventLog
+    vault: Vault
+    signer: DecisionSigner
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self.engine.dispose()
+
+
+def open_storage(settings: Settings, *, upgrade_empty: bool = False) -> Storage:
+    """Open the database and the keys; the key files are read or made when they are first needed.
+
+    Args:
+        settings: The settings in force.
+        upgrade_empty: Make the schema if the database is empty; one that holds anything is never changed.
+
+    Raises:
+        UnusableInputError: The database's URL cannot be used.
+        NotReadyError: The database cannot be opened or has another schema.
+    """
+    engine = open_engine(settings.database_url)
+    try:
+        if upgrade_empty:
+            schema.upgrade_if_empty(engine)
+        else:
+            schema.require_current(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return on_engine(engine, settings)
+
+
+def on_engine(engine: Engine, settings: Settings) -> Storage:
+    """Join the parts on an open database."""
+    vault = Vault(settings.vault_key)
+    return Storage(
+        engine=engine,
+        users=Users(engine),
+        photos=Photos(engine, vault),
+        doors=Doors(engine),
+        gallery=SqlGallery(engine, vault),
+        decisions=SqlDecisionLog(engine),
+        events=SqlEventLog(engine),
+        vault=vault,
+        signer=DecisionSigner(settings.signing_key),
+    )

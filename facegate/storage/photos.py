@@ -1,0 +1,288 @@
+"""Photos and the references made from them: sealed, written in one transaction, read back for another model.
+
+A crop is stored as five landmarks (float32 little-endian, x and y, pixels of the picture that follows) and the picture
+around the face (PNG), so that a network with another alignment can look at it again. The photo itself is not kept.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from facegate.core.comparison import Template, is_template
+from facegate.core.frame import Landmarks
+from facegate.storage.engine import reading, writing
+from facegate.storage.places import crop_place, template_place
+from facegate.storage.revision import bump, set_vault_key
+from facegate.storage.tables import PhotoRow, ReferenceRow, UserRow
+from facegate.storage.users import add_membership, checked_group, checked_name, checked_slug, no_such_user
+from facegate.storage.vault import Vault
+
+LANDMARKS: Final = (5, 2)
+LANDMARK_BYTES: Final = 5 * 2 * 4
+LITTLE: Final = np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """What a network needs to look at a face again: the picture around it (PNG) and the landmarks in that picture."""
+
+    landmarks: Landmarks
+    picture: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewPhoto:
+    """A photo that passed every gate: SHA-256 of its file, the crop, its template, and what was measured."""
+
+    digest: str
+    crop: Crop
+    template: Template
+    quality: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPhoto:
+    """A photo that is enrolled."""
+
+    id: int
+    user_id: int
+    user: str
+    digest: str
+    crop: Crop
+    quality: Mapping[str, Any]
+    enrolled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollee:
+    """Who is enrolled: slug, the shown name if it is given, and groups to join."""
+
+    slug: str
+    name: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What an enrollment did: whether the user is new, how many photos came and how many were there."""
+
+    slug: str
+    is_new: bool
+    added: int
+    known: int
+    replaced: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The photo that a reference belongs to."""
+
+    photo_id: int
+    user_id: int
+    digest: str
+
+
+class Photos:
+    """The enrolled photos. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        self._engine = engine
+        self._vault = vault
+
+    def enroll(
+        self, who: Enrollee, photos: Sequence[NewPhoto], *, model: str, now: datetime, replace: bool = False
+    ) -> Enrolled:
+        """Enroll photos of a user, made if they are new, in one transaction.
+
+        Args:
+            who: The user.
+            photos: Photos of theirs; one that is enrolled already is passed over.
+            model: The network that made the templates, `name@digest12`.
+            now: The moment, UTC.
+            replace: Delete the photos that the user had.
+
+        Raises:
+            UnusableInputError: The slug, name or a group cannot be used.
+            NotReadyError: The key is lost, or the database fails; nothing was done.
+            ValueError: A template is no unit vector.
+        """
+        checked_slug(who.slug)
+        for group in who.groups:
+            checked_group(group)
+        with writing(self._engine) as connection:
+            self._vault_for_sealing(connection)
+            user_id, is_new = _user(connection, who, now)
+            replaced = (
+                connection.execute(delete(PhotoRow).where(PhotoRow.user_id == user_id)).rowcount if replace else 0
+            )
+            known = set(connection.execute(select(PhotoRow.digest).where(PhotoRow.user_id == user_id)).scalars())
+            fresh = {photo.digest: photo for photo in photos if photo.digest not in known}
+            for photo in fresh.values():
+                photo_id = self._add_photo(connection, user_id, photo, now)
+                owner = _Owner(photo_id, user_id, photo.digest)
+                self._add_reference(connection, owner, photo.template, model)
+        return Enrolled(who.slug, is_new, len(fresh), len(photos) - len(fresh), replaced)
+
+    def of_user(self, slug: str) -> list[StoredPhoto]:
+        """Return the photos of one user, opened.
+
+        Raises:
+            UnusableInputError: There is no such user.
+            NotReadyError: The key is lost or the blobs were changed.
+        """
+        checked_slug(slug)
+        with reading(self._engine) as connection:
+            if connection.execute(select(UserRow.id).where(UserRow.slug == slug)).first() is None:
+                raise no_such_user(slug)
+            rows = connection.execute(_photos().where(UserRow.slug == slug)).all()
+        return [self._opened(row) for row in rows]
+
+    def without_references(self, model: str) -> Iterator[StoredPhoto]:
+        """Yield every photo that has no reference made by a model yet, opened one by one."""
+        made = select(ReferenceRow.photo_id).where(ReferenceRow.model == model)
+        with reading(self._engine) as connection:
+            wanted = connection.execute(select(PhotoRow.id).where(PhotoRow.id.not_in(made)).order_by(PhotoRow.id))
+            ids = list(wanted.scalars())
+        for photo_id in ids:
+            with reading(self._engine) as connection:
+                row = connection.execute(_photos().where(PhotoRow.id == photo_id)).one_or_none()
+            if row is not None:
+                yield self._opened(row)
+
+    def add_references(self, templates: Mapping[int, Template], *, model: str) -> int:
+        """Store the templates that another model made of stored photos, by the photo's number, in one transaction."""
+        with writing(self._engine) as connection:
+            self._vault_for_sealing(connection)
+            rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest)).tuples()
+            known = {row[0]: _Owner(*row) for row in rows}
+            made = set(connection.execute(select(ReferenceRow.photo_id).where(ReferenceRow.model == model)).scalars())
+            fresh = {
+                number: template for number, template in templates.items() if number in known and number not in made
+            }
+            for number, template in fresh.items():
+                self._add_reference(connection, known[number], template, model)
+        return len(fresh)
+
+    def owners_of(self, digest: str) -> list[str]:
+        """Return the slugs of the users who have this very file enrolled."""
+        statement = select(UserRow.slug).join(PhotoRow, PhotoRow.user_id == UserRow.id).where(PhotoRow.digest == digest)
+        with reading(self._engine) as connection:
+            return list(connection.execute(statement.order_by(UserRow.slug)).scalars())
+
+    def rotate_vault(self) -> int:
+        """Seal everything again under a new key; return how many blobs that were. A crash leaves all readable.
+
+        Raises:
+            NotReadyError: A blob cannot be opened, or a file cannot be written; nothing was changed then.
+        """
+        with writing(self._engine) as connection:
+            expected = bump(connection)
+            self._vault.key_for_sealing(expected)
+            crops = self._opened_crops(connection)
+            templates = self._opened_templates(connection)
+            set_vault_key(connection, self._vault.begin_rotation())
+            for number, (plain, place) in crops.items():
+                sealed = self._vault.seal(plain, place)
+                connection.execute(update(PhotoRow).where(PhotoRow.id == number).values(crop=sealed))
+            for number, (plain, place) in templates.items():
+                sealed = self._vault.seal(plain, place)
+                connection.execute(update(ReferenceRow).where(ReferenceRow.id == number).values(template=sealed))
+        self._vault.finish_rotation()
+        return len(crops) + len(templates)
+
+    def _opened_crops(self, connection: Connection) -> dict[int, tuple[bytes, bytes]]:
+        rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest, PhotoRow.crop)).all()
+        places = {row.id: crop_place(row.user_id, row.digest) for row in rows}
+        return {row.id: (self._vault.open(row.crop, places[row.id]), places[row.id]) for row in rows}
+
+    def _opened_templates(self, connection: Connection) -> dict[int, tuple[bytes, bytes]]:
+        statement = select(
+            ReferenceRow.id, ReferenceRow.model, ReferenceRow.template, PhotoRow.user_id, PhotoRow.digest
+        ).join(PhotoRow, PhotoRow.id == ReferenceRow.photo_id)
+        rows = connection.execute(statement).all()
+        places = {row.id: template_place(row.user_id, row.digest, row.model) for row in rows}
+        return {row.id: (self._vault.open(row.template, places[row.id]), places[row.id]) for row in rows}
+
+    def _vault_for_sealing(self, connection: Connection) -> None:
+        expected = bump(connection)
+        key = self._vault.key_for_sealing(expected)
+        if key != expected:
+            set_vault_key(connection, key)
+
+    def _add_photo(self, connection: Connection, user_id: int, photo: NewPhoto, now: datetime) -> int:
+        row = {
+            "user_id": user_id,
+            "digest": photo.digest,
+            "crop": self._vault.seal(packed(photo.crop), crop_place(user_id, photo.digest)),
+            "quality": json.dumps(dict(photo.quality), allow_nan=False),
+            "enrolled_at": now,
+        }
+        return int(connection.execute(insert(PhotoRow).returning(PhotoRow.id), row).scalar_one())
+
+    def _add_reference(self, connection: Connection, owner: _Owner, template: Template, model: str) -> None:
+        if not is_template(template):
+            msg = "a template is a finite vector of unit length"
+            raise ValueError(msg)
+        place = template_place(owner.user_id, owner.digest, model)
+        row = {
+            "photo_id": owner.photo_id,
+            "model": model,
+            "dimension": len(template),
+            "template": self._vault.seal(template.astype(LITTLE).tobytes(), place),
+        }
+        connection.execute(insert(ReferenceRow), row)
+
+    def _opened(self, row: Any) -> StoredPhoto:
+        crop = unpacked(self._vault.open(row.crop, crop_place(row.user_id, row.digest)))
+        quality = json.loads(row.quality)
+        return StoredPhoto(row.id, row.user_id, row.slug, row.digest, crop, quality, row.enrolled_at)
+
+
+def packed(crop: Crop) -> bytes:
+    """Write a crop as it is sealed.
+
+    Raises:
+        ValueError: There are not five landmarks.
+    """
+    landmarks = np.asarray(crop.landmarks, LITTLE)
+    if landmarks.shape != LANDMARKS:
+        msg = f"five landmarks, not {landmarks.shape}"
+        raise ValueError(msg)
+    return landmarks.tobytes() + crop.picture
+
+
+def unpacked(plain: bytes) -> Crop:
+    """Read a crop as it was sealed."""
+    landmarks = np.frombuffer(plain[:LANDMARK_BYTES], LITTLE).reshape(LANDMARKS).astype(np.float32)
+    return Crop(landmarks, plain[LANDMARK_BYTES:])
+
+
+def _photos() -> Any:
+    return (
+        select(
+            PhotoRow.id, PhotoRow.user_id, UserRow.slug, PhotoRow.digest, PhotoRow.crop, PhotoRow.quality,
+            PhotoRow.enrolled_at,
+        )
+        .join(UserRow, UserRow.id == PhotoRow.user_id)
+        .order_by(PhotoRow.id)
+    )  # fmt: skip
+
+
+def _user(connection: Connection, who: Enrollee, now: datetime) -> tuple[int, bool]:
+    """Return the user's number, and whether they are new. A new one without a name is shown by the slug."""
+    user_id = connection.execute(select(UserRow.id).where(UserRow.slug == who.slug)).scalar_one_or_none()
+    is_new = user_id is None
+    if user_id is None:
+        name = checked_name(who.name if who.name is not None else who.slug)
+        row = {"slug": who.slug, "name": name, "created_at": now, "suspended": False, "expires_at": None}
+        user_id = connection.execute(insert(UserRow).returning(UserRow.id), row).scalar_one()
+    elif who.name is not None:
+        connection.execute(update(UserRow).where(UserRow.id == user_id).values(name=checked_name(who.name)))
+    for group in who.groups:
+        add_membership(connection, user_id, group)
+    return int(user_id), is_new

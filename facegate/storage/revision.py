@@ -1,0 +1,26 @@
+"""The revision: a number that grows with every change of users, references or doors, in the same transaction.
+
+Whoever changes one of them calls `bump` first. On PostgreSQL that locks the row, so such changes run one after another;
+on SQLite they do anyway.
+"""
+
+from sqlalchemy import Connection, select, update
+
+from facegate.storage.tables import RevisionRow
+
+
+def bump(connection: Connection) -> str:
+    """Count a change; return the id of the key that the photos are sealed with, empty if there is none yet."""
+    statement = update(RevisionRow).values(number=RevisionRow.number + 1).returning(RevisionRow.vault_key)
+    key: str = connection.execute(statement).scalar_one()
+    return key
+
+
+def set_vault_key(connection: Connection, key: str) -> None:
+    """Note the key that the photos are sealed with from now on; empty when none are left."""
+    connection.execute(update(RevisionRow).values(vault_key=key))
+
+
+def current(connection: Connection) -> int:
+    """Return the number."""
+    return int(connection.execute(select(RevisionRow.number)).scalar_one())
