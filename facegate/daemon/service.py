@@ -41,8 +41,9 @@ from facegate.mqtt.broker import EmbeddedBroker
 from facegate.mqtt.client import MqttClient
 from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
-from facegate.settings import CameraSection, Settings
+from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
+from facegate.storage.retention import apply_retention
 from facegate.verifier.library import library_of
 from facegate.vision.detect import use_one_thread_in_opencv
 
@@ -98,10 +99,11 @@ class Service:
         """
         use_one_thread_in_opencv()
         self._wire_core()
-        self._wire_network()
+        self._channel.start()
+        self._open.callback(self._channel.stop)
         self._workers.start()
         self._open.callback(self._workers.stop, 0.0)
-        scheduler = schedule(retention=self._storage.retention.apply, catch_up=self._books.catch_up)
+        scheduler = schedule(retention=self._retain, catch_up=self._books.catch_up)
         scheduler.start()
         self._open.callback(scheduler.shutdown, wait=False)
         log.info("ready", extra={"model": self._gate.engine.model, "doors": len(self._gate.engine.roster.doors)})
@@ -168,7 +170,7 @@ class Service:
         self._fetcher = Fetcher(settings)
         self._library = library_of(settings)
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
-        self._channel = MqttClient(settings.mqtt, self.topics, self._hear, self._greet.set)
+        self._channel = MqttClient(self._broker(), self.topics, self._hear, self._greet.set)
         self._status = StatusPublisher(self._channel, self.topics)
         self._entities = Entities(self._channel, self.topics, settings.homeassistant, settings.data_dir)
         self._gate = Gate(
@@ -230,14 +232,14 @@ class Service:
             entropy=self._entropy,
         )
 
-    def _wire_network(self) -> None:
-        """Start the embedded broker if there is no other, and connect."""
-        if not self.settings.mqtt.host:
-            broker = EmbeddedBroker(self.settings.mqtt.port)
-            broker.start()
-            self._open.callback(broker.stop)
-        self._channel.start()
-        self._open.callback(self._channel.stop)
+    def _broker(self) -> MqttSection:
+        """Return how the broker is reached, having started the embedded one if there is no other."""
+        if self.settings.mqtt.host:
+            return self.settings.mqtt
+        broker = EmbeddedBroker(self.settings.mqtt.port)
+        broker.start()
+        self._open.callback(broker.stop)
+        return self.settings.mqtt.model_copy(update={"host": broker.host, "port": broker.port})
 
     def _hear(self, message: Message) -> None:
         self._ears.hear(message)
@@ -311,6 +313,10 @@ class Service:
 
     def _announce(self) -> None:
         self._entities.announce(self._gate.engine.roster)
+
+    def _retain(self) -> None:
+        """Delete what is older than the settings say."""
+        apply_retention(self._storage, self.settings.retention, self._clock.now())
 
     def _set_mode(self, door: str, mode: Mode) -> None:
         self._storage.doors.set_mode(door, mode)
