@@ -1,0 +1,286 @@
+"""`facegate bench gate`: what the whole must keep, measured on the real daemon over real MQTT on this machine.
+
+The household is synthetic: the composites, and so many unit vectors drawn at random as further users, who cost as much
+to compare as anybody. Frames are drawn scenes of 1280x720 with one person.
+"""
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from facegate.core.comparison import References, best_match
+from facegate.core.policy import EVERYONE, Door, Permission
+from facegate.core.ports import Clock
+from facegate.daemon.outsider import DaemonProcess, Outsider
+from facegate.settings import Settings
+from facegate.storage.opening import Storage, open_storage
+from facegate.storage.photos import Crop, Enrollee, NewPhoto
+from facegate.verifier.enrollment import Enrollment
+from facegate.verifier.library import library_of
+from facegate.vision.composites import people
+from facegate.vision.programme import place_of
+from facegate.vision.scenes import Guest, Scene, encode, render
+
+CAMERAS: Final = 4
+ANSWER_SECONDS: Final = 10.0
+MANY_REFERENCES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure beside the bar that it must keep."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None
+    detail: str
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the bar is kept; None where there is none."""
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "figure": self.name,
+            "value": round(self.value, 3),
+            "unit": self.unit,
+            "bar": self.bar,
+            "kept": self.kept,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of a load: events sent, named in decisions, counted, and how old judged frames were."""
+
+    sent: int
+    decided: int
+    counted: dict[str, int]
+    seconds: float
+    balanced: bool
+    waits: list[float] = field(default_factory=list)
+
+
+def measure(folder: Path, *, users: int, seconds: float, frames: int, clock: Clock) -> Iterator[Figure]:
+    """Measure everything, a figure at a time.
+
+    Args:
+        folder: An empty folder.
+        users: People in the gallery.
+        seconds: How long each load lasts.
+        frames: Frames of the latency run.
+        clock: Tells the time.
+    """
+    settings = Settings(data_dir=folder)
+    open_household(settings, users, clock)
+    pictures = drawn_pictures(12)
+    yield from on_one_core(folder, pictures, frames, users)
+    yield from on_all_cores(folder, pictures, seconds)
+    yield many_references()
+
+
+def on_one_core(folder: Path, pictures: Sequence[bytes], frames: int, users: int) -> Iterator[Figure]:
+    """Start, latency and memory of a daemon that has one core."""
+    with serving(folder, cores=1) as (daemon, outsider, started):
+        yield Figure("start to ready", started, "s", 3.0, "process start to `online` on P/status, one core")
+        rows = [timed(outsider, pictures[at % len(pictures)], f"latency-{at}") for at in range(frames)]
+        walls = [wall for wall, _ in rows]
+        yield Figure(
+            "frame in to decision out, median",
+            statistics.median(walls) * 1000,
+            "ms",
+            60.0,
+            f"{frames} frames of 1280x720, one person, {users} users, one core; "
+            f"p95 {percentile(walls, 95) * 1000:.0f} ms; granted {sum(row['outcome'] == 'grant' for _, row in rows)}",
+        )
+        for stage in ("detect", "extract", "compare"):
+            spent = [row["milliseconds"][stage] for _, row in rows]
+            yield Figure(
+                f"  {stage}, median", statistics.median(spent), "ms", None, f"p95 {percentile(spent, 95):.1f} ms"
+            )
+        yield Figure("resident memory", resident_megabytes(daemon.pid), "MB", 300.0, f"after {frames} frames")
+        loaded = float("libtorch" in Path(f"/proc/{daemon.pid}/maps").read_text("utf-8"))
+        yield Figure("torch in the daemon", loaded, "", 0.0, "0: never loaded")
+
+
+def on_all_cores(folder: Path, pictures: Sequence[bytes], seconds: float) -> Iterator[Figure]:
+    """What is sustained with every core, and what happens at ten times of it."""
+    cores = len(os.sched_getaffinity(0))
+    rate = 10.0 * cores
+    with serving(folder, cores=cores) as (daemon, outsider, _):
+        sustained = loaded(outsider, pictures, rate, seconds, "sustained")
+        yield Figure(
+            "frames a second, sustained",
+            sustained.decided / sustained.seconds,
+            "/s",
+            rate * 0.98,
+            f"{sustained.sent} sent at {rate:g} a second over {CAMERAS} cameras on {cores} cores; "
+            f"counted {sustained.counted or 'none'}; a frame waited {percentile(sustained.waits, 95):.0f} ms (p95)",
+            at_least=True,
+        )
+        flood = loaded(outsider, pictures, 10 * rate, seconds / 2, "flood")
+        yield Figure(
+            "ten times the load: events unaccounted for",
+            0.0 if flood.balanced else 1.0,
+            "",
+            0.0,
+            f"{flood.sent} sent in {flood.seconds:.1f} s: {flood.decided} decided, counted {flood.counted}; "
+            f"a judged frame waited {percentile(flood.waits, 95):.0f} ms (p95)",
+        )
+        yield Figure("resident memory after the flood", resident_megabytes(daemon.pid), "MB", 300.0, "")
+
+
+def many_references() -> Figure:
+    """Compare a probe with 100,000 references."""
+    rng = np.random.default_rng(7)
+    templates = units(rng, MANY_REFERENCES, 256)
+    owners = np.arange(MANY_REFERENCES) % (MANY_REFERENCES // 2)
+    references = References("bench@000000000000", templates, owners, tuple(str(n) for n in range(MANY_REFERENCES // 2)))
+    probes = units(rng, 30, 256)
+    spent = []
+    for probe in probes:
+        begun = time.perf_counter()
+        best_match(probe, references)
+        spent.append(time.perf_counter() - begun)
+    return Figure(
+        "comparison against 100,000 references, median",
+        statistics.median(spent) * 1000,
+        "ms",
+        10.0,
+        f"30 probes of 256 numbers, {MANY_REFERENCES // 2:,} users; p95 {percentile(spent, 95) * 1000:.1f} ms",
+    )
+
+
+def open_household(settings: Settings, users: int, clock: Clock) -> None:
+    """Make the doors, enroll the composites, and fill the gallery up with drawn users."""
+    storage = open_storage(settings, upgrade_empty=True)
+    try:
+        for at in range(CAMERAS):
+            storage.doors.add(Door(f"door{at}", f"Door {at}", (f"camera{at}",), permissions=(Permission(EVERYONE),)))
+        enrollment = Enrollment.of(settings, storage, clock)
+        known = [person for person in people() if not person.stranger]
+        for person in known:
+            enrollment.enroll(person.slug, [person.picture_path(0)], name=person.name)
+        fill_up(storage, library_of(settings).load().id, users - len(known), clock)
+    finally:
+        storage.close()
+
+
+def fill_up(storage: Storage, model: str, users: int, clock: Clock) -> None:
+    """Enroll drawn users, one reference each."""
+    crop = Crop(np.zeros((5, 2), np.float32), cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    for at, template in enumerate(units(np.random.default_rng(3), max(0, users), 256)):
+        photo = NewPhoto(f"{at:064x}", crop, template, {})
+        storage.photos.enroll(Enrollee(f"drawn{at:06d}"), [photo], model=model, now=clock.now())
+
+
+def drawn_pictures(count: int) -> list[bytes]:
+    """Draw frames of 1280x720, each with one person who is enrolled."""
+    rng = np.random.default_rng(5)
+    known = [person for person in people() if not person.stranger]
+    scenes = [
+        Scene(guests=(Guest(known[at % len(known)], 1 + at % 5, place_of(rng, float(rng.uniform(110, 200)))),))
+        for at in range(count)
+    ]
+    return [encode(render(scene, rng)) for scene in scenes]
+
+
+@contextmanager
+def serving(folder: Path, *, cores: int) -> Iterator[tuple[DaemonProcess, Outsider, float]]:
+    """Run a daemon on so many cores, and yield it with an outsider and the seconds that it took to come online."""
+    before = os.sched_getaffinity(0)
+    daemon = DaemonProcess(folder)
+    with Outsider(daemon.port) as outsider:
+        begun = time.monotonic()
+        os.sched_setaffinity(0, set(sorted(before)[:cores]))  # inherited by the daemon
+        try:
+            daemon.start()
+        finally:
+            os.sched_setaffinity(0, before)
+        try:
+            outsider.wait_until_online(daemon)
+            yield daemon, outsider, time.monotonic() - begun
+        finally:
+            daemon.stop()
+
+
+def timed(outsider: Outsider, picture: bytes, name: str) -> tuple[float, dict[str, Any]]:
+    """Send one frame and wait for its decision: seconds, and the decision."""
+    sent = outsider.send("camera0", name, picture)
+    decision = outsider.decision_on(name, ANSWER_SECONDS)
+    if decision is None:
+        return ANSWER_SECONDS, {"outcome": "none", "milliseconds": dict.fromkeys(("detect", "extract", "compare"), 0.0)}
+    return outsider.arrived_at(name) - sent, decision
+
+
+def loaded(outsider: Outsider, pictures: Sequence[bytes], rate: float, seconds: float, name: str) -> Load:
+    """Send frames at a rate over all cameras, and wait until every event is accounted for."""
+    before = outsider.status["events"]
+    total = round(rate * seconds)
+    begun = time.monotonic()
+    pause = threading.Event()
+    for at in range(total):
+        pause.wait(max(0.0, begun + at / rate - time.monotonic()))
+        outsider.send(f"camera{at % CAMERAS}", f"{name}-{at}", pictures[at % len(pictures)])
+    spent = time.monotonic() - begun
+    balanced = outsider.wait_for_balance(before["in"] + total, ANSWER_SECONDS + spent)
+    after = outsider.status["events"]
+    counted = {
+        reason: count - before["counted"].get(reason, 0)
+        for reason, count in after["counted"].items()
+        if count != before["counted"].get(reason, 0)
+    }
+    answers = (outsider.decision_on(f"{name}-{at}", 0.0) for at in range(total))
+    waits = [answer["milliseconds"]["wait"] for answer in answers if answer]
+    return Load(total, after["decided"] - before["decided"], counted, spent, balanced, waits)
+
+
+def units(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Draw unit vectors, float32, shape (count, dimension)."""
+    drawn = rng.standard_normal((count, dimension), dtype=np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return a percentile, 0 where nothing was measured."""
+    return float(np.percentile(values, percent)) if values else 0.0
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return the resident memory of a process, megabytes of 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def machine() -> str:
+    """Say what machine this is: processor, cores, memory."""
+    model = next(
+        (line.partition(":")[2].strip() for line in cpu_lines() if line.startswith("model name")), "unknown processor"
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GB, load {os.getloadavg()[0]:.1f}"
+
+
+def cpu_lines() -> list[str]:
+    """Return what the kernel says of the processor."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
