@@ -55,9 +55,9 @@ class Shortcoming:
 
 
 ENROLLMENT: Final = QualityLimits(
-    size=48, sharpness=30, darkest=40, brightest=225, contrast=14, yaw=40, pitch=40, roll=45
+    size=48, sharpness=25, darkest=40, brightest=228, contrast=12, yaw=50, pitch=35, roll=45
 )
-DOOR: Final = QualityLimits(size=40, sharpness=12, darkest=20, brightest=240, contrast=7, yaw=60, pitch=60, roll=60)
+DOOR: Final = QualityLimits(size=40, sharpness=9, darkest=15, brightest=245, contrast=5, yaw=65, pitch=60, roll=60)
 
 
 def shortcoming(quality: Quality, limits: QualityLimits) -> Shortcoming | None:
@@ -66,10 +66,17 @@ def shortcoming(quality: Quality, limits: QualityLimits) -> Shortcoming | None:
         value = float(getattr(quality, measure))
         size = abs(value) if measure in ANGLES else value
         if not size >= least:  # not "<": NaN must not pass
-            return Shortcoming(measure, value, least, f"{label} {size:.0f}{unit} < {least:.0f}{unit}", advice)
+            return Shortcoming(measure, value, least, said(label, unit, size, "<", least), advice)
         if not size <= most:
-            return Shortcoming(measure, value, most, f"{label} {size:.0f}{unit} > {most:.0f}{unit}", advice)
+            return Shortcoming(measure, value, most, said(label, unit, size, ">", most), advice)
     return None
+
+
+def said(label: str, unit: str, value: float, sign: str, limit: float) -> str:
+    """Write a comparison with as few digits as show the difference."""
+    texts = ((f"{value:.{digits}f}", f"{limit:.{digits}f}") for digits in range(4))
+    shown = next((pair for pair in texts if pair[0] != pair[1]), (str(value), str(limit)))
+    return f"{label} {shown[0]}{unit} {sign} {limit:g}{unit}"
 
 
 ANGLES: Final = frozenset({"yaw", "pitch", "roll"})

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from facegate.core.frame import Landmarks, Pixels
 from facegate.core.ports import Crops
 
+NO_FACE: Final = "landmarks that are not finite or all in one place"
+
 Transform = NDArray[np.float64]
 """float64, shape (2, 3): point in the picture (x, y, 1) -> point in the crop."""
 
@@ -58,14 +60,15 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Tr
         ValueError: The points are not finite or all in one place, so that no transform is the best.
     """
     start, goal = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    if not np.isfinite(start).all():
+        raise ValueError(NO_FACE)
     from_mean, to_mean = start.mean(axis=0), goal.mean(axis=0)
     # As complex numbers a rotation with scale is one factor, and least squares gives it in one line.
     here = (start - from_mean) @ (1, 1j)
     there = (goal - to_mean) @ (1, 1j)
     spread = float(np.sum(np.abs(here) ** 2))
     if not 0 < spread < np.inf:
-        msg = "landmarks that are not finite or all in one place"
-        raise ValueError(msg)
+        raise ValueError(NO_FACE)
     factor = complex(np.sum(here.conj() * there) / spread)
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     return np.column_stack([linear, to_mean - linear @ from_mean])
@@ -80,11 +83,18 @@ def align(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIGNMEN
     Raises:
         ValueError: The landmarks are not finite or all in one place.
     """
-    transform = similarity(landmarks, alignment.template)
+    return sampled(picture, similarity(landmarks, alignment.template), alignment.size)
+
+
+def sampled(picture: Pixels, transform: Transform, size: int, border: int = cv2.BORDER_CONSTANT) -> Pixels:
+    """Sample a square crop of `size`, reducing by area first where the picture is shrunk by two or more."""
     shrink = 1.0 / float(np.hypot(transform[0, 0], transform[1, 0]))
     if shrink >= 2:  # noqa: PLR2004 - a whole number to reduce by
-        picture, transform = reduced(picture, transform, alignment.size, int(shrink))
-    return warp(picture, transform, alignment.size)
+        picture, transform = reduced(picture, transform, size, int(shrink))
+    if not picture.size:
+        return np.zeros((size, size, 3), np.uint8)
+    crop = cv2.warpAffine(picture, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(crop, np.uint8)
 
 
 def align_all(picture: Pixels, faces: Sequence[Landmarks], alignment: Alignment = ALIGNMENT) -> Crops:
@@ -93,14 +103,6 @@ def align_all(picture: Pixels, faces: Sequence[Landmarks], alignment: Alignment 
     for crop, landmarks in zip(crops, faces, strict=True):
         crop[:] = align(picture, landmarks, alignment)
     return crops
-
-
-def warp(picture: Pixels, transform: Transform, size: int) -> Pixels:
-    """Sample a square of `size` bilinearly; black outside the picture."""
-    if not picture.size:
-        return np.zeros((size, size, 3), np.uint8)
-    crop = cv2.warpAffine(picture, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return np.asarray(crop, np.uint8)
 
 
 def reduced(picture: Pixels, transform: Transform, size: int, by: int) -> tuple[Pixels, Transform]:

@@ -8,7 +8,7 @@ Pose from the five landmarks, in the frame of the eyes (right to left, and down 
     roll    angle of the line of the eyes to the horizontal; positive: the head leans to the subject's left shoulder
     yaw     asin of (where the nose lies beside the middle of eyes and mouth, in e) / 0.6; positive: turned to the
             subject's left, which is the picture's right
-    pitch   from where the nose lies between the line of the eyes (0) and the mouth (1): 0.52 is level; positive: up
+    pitch   from where the nose lies between the line of the eyes (0) and the mouth (1): 0.56 is level; positive: up
 """
 
 import math
@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.frame import Face, Landmarks, Pixels, Quality
-from facegate.vision.align import ALIGNMENT, Alignment, align, similarity
+from facegate.vision.align import ALIGNMENT, Alignment, sampled, similarity
 
 #: How far the tip of the nose stands before the plane of eyes and mouth, in distances of the eyes.
 NOSE_DEPTH: Final = 0.6
 #: Where the tip of a level nose lies between the line of the eyes and that of the mouth.
-NOSE_LEVEL: Final = 0.52
+NOSE_LEVEL: Final = 0.56
 
 
 def measure(picture: Pixels, face: Face, crop: Pixels, alignment: Alignment = ALIGNMENT) -> Quality:
@@ -62,15 +62,18 @@ def face_region(crop: Pixels, alignment: Alignment) -> NDArray[np.uint8]:
 
 
 def sharpness(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIGNMENT) -> float:
-    """Return the variance of the Laplacian of the face at its own resolution, or at the crop's if that is less."""
+    """Return the variance of the Laplacian of the face at its own resolution, or at the crop's if that is less.
+
+    Where the picture ends its last pixels go on: a black edge would read as sharp.
+    """
     transform = similarity(landmarks, alignment.template)
     scale = float(np.hypot(transform[0, 0], transform[1, 0]))
     native = alignment
     if scale > 1:
-        factor = 1 / scale
-        points = tuple((x * factor, y * factor) for x, y in alignment.points)
-        native = Alignment(max(8, round(alignment.size * factor)), points)
-    grey = face_region(align(picture, landmarks, native), native)
+        points = tuple((x / scale, y / scale) for x, y in alignment.points)
+        native = Alignment(max(8, round(alignment.size / scale)), points)
+        transform = similarity(landmarks, native.template)
+    grey = face_region(sampled(picture, transform, native.size, cv2.BORDER_REPLICATE), native)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 

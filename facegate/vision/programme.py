@@ -11,7 +11,7 @@ from facegate.vision.composites import PICTURES, Composite
 from facegate.vision.figure import Place
 from facegate.vision.scenes import Guest, Light, Scene, encode, render
 
-CAMERAS: Final = ("porch", "garden")
+CAMERAS: Final = ("porch",)
 #: A face of 200 pixels is about a metre from a door camera of 1280 x 720.
 METRE: Final = 200.0
 LIGHTS: Final = {Light.DAY: "by day", Light.DUSK: "at dusk", Light.INFRARED: "in infrared"}
