@@ -1,7 +1,7 @@
 """Pictures to learn from: folders of people, aligned once by our own detector and kept as crops on disk.
 
-A folder of data holds sources (`lfw_train`, `celeba_train`, ...), a source holds people, a person holds
-photos. For each source the folder of crops gets `<source>.npy`, uint8 (n, side, side, 3), and `<source>.json` with the photos' paths.
+A folder of data holds sources (`lfw_train`, `celeba_train`, ...), a source holds people, a person holds photos. The
+folder of crops gets `<source>.npy`, uint8 (n, side, side, 3), and `<source>.json` with the photos' paths.
 Crops are pictures of real people: they stay outside the repository and are deleted by whoever made them.
 """
 

@@ -1,0 +1,138 @@
+"""Photos on disk to templates, outside the gate: for comparing two, for figures, for calibration.
+
+A photo of one person stands for the face that is large and near the middle. One that cannot be read or shows no face is
+a failure to acquire, with its reason; whoever counts decides what that means.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from facegate.core.comparison import Template
+from facegate.core.frame import Box
+from facegate.core.ports import FaceDetector, TemplateExtractor
+from facegate.errors import UnusableInputError
+from facegate.settings import Settings
+from facegate.verifier.library import Model, library_of
+from facegate.vision.align import Alignment, align
+from facegate.vision.choose import central_face
+from facegate.vision.decode import MAX_BYTES, decode
+from facegate.vision.detect import YuNetDetector
+
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """What became of a photo.
+
+    Attributes:
+        path: Where it lies.
+        template: Its face's template, or None.
+        failure: Why there is none, or empty.
+        faces: How many faces were found.
+        box: Where the face is, or None.
+    """
+
+    path: Path
+    template: Template | None
+    failure: str = ""
+    faces: int = 0
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoReader:
+    """Turns photos into templates: the same detector, alignment and network as at the door."""
+
+    detector: FaceDetector
+    extractor: TemplateExtractor
+    alignment: Alignment
+    max_pixels: int
+
+    def read(self, path: Path) -> Photo:
+        """Return what became of one photo.
+
+        Raises:
+            UnusableInputError: There is no such file.
+        """
+        data = bytes_of(path)
+        try:
+            picture = decode(data, self.max_pixels)
+        except UnusableInputError as error:
+            return Photo(path, None, error.what)
+        faces = self.detector.detect(picture)
+        face = central_face(faces, picture)
+        if face is None:
+            return Photo(path, None, "no face was found")
+        try:
+            crop = align(picture, face.landmarks, self.alignment)
+        except ValueError:
+            return Photo(path, None, "the face has no landmarks", len(faces), face.box)
+        (template,) = self.extractor.extract(crop[None])
+        return Photo(path, template, "", len(faces), face.box)
+
+    def read_all(self, paths: Iterable[Path]) -> Iterator[Photo]:
+        """Return what became of each photo, one after the other."""
+        return (self.read(path) for path in paths)
+
+
+def bytes_of(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        UnusableInputError: There is no such file, or more in it than a picture may have.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnusableInputError(f"{path} cannot be read ({error.strerror})", "Name a JPEG, PNG or WebP") from error
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Return the photos directly in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def expanded(paths: Iterable[Path]) -> list[Path]:
+    """Return photos as given, and in place of a folder its photos.
+
+    Raises:
+        UnusableInputError: A folder has none.
+    """
+    photos: list[Path] = []
+    for path in paths:
+        inside = photos_in(path) if path.is_dir() else [path]
+        if not inside:
+            raise UnusableInputError(f"{path} holds no photo", "Name a folder with JPEG, PNG or WebP files")
+        photos += inside
+    return photos
+
+
+def people_in(folder: Path) -> dict[str, list[Path]]:
+    """Return the photos of each person in a folder of people's folders.
+
+    Raises:
+        UnusableInputError: There are fewer than two people.
+    """
+    if not folder.is_dir():
+        raise UnusableInputError(
+            f"{folder} is no folder", "Name a folder that holds a folder of photos for each person"
+        )
+    people = {place.name: photos_in(place) for place in sorted(folder.iterdir()) if place.is_dir()}
+    people = {name: photos for name, photos in people.items() if photos}
+    if len(people) < 2:  # noqa: PLR2004 - it takes two to be told apart
+        raise UnusableInputError(
+            f"{folder} holds photos of {len(people)} people; two are needed", "Put each person's photos in a folder"
+        )
+    return people
+
+
+def open_reader(settings: Settings, name: str = "") -> tuple[Model, PhotoReader]:
+    """Load a model (the one in charge, if none is named) and what reads photos for it."""
+    model = library_of(settings).load(name)
+    detector = YuNetDetector(settings.vision.detector)
+    extractor = model.extractor(settings.verifier.threads)
+    return model, PhotoReader(detector, extractor, model.card.contract.alignment, settings.vision.max_pixels)
