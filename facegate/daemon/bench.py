@@ -173,10 +173,10 @@ def open_household(settings: Settings, users: int, clock: Clock) -> None:
     try:
         for at in range(CAMERAS):
             storage.doors.add(Door(f"door{at}", f"Door {at}", (f"camera{at}",), permissions=(Permission(EVERYONE),)))
-        enrollment = Enrollment.of(settings, storage, clock)
+        enrollment = Enrollment.of(settings, storage)
         known = [person for person in people() if not person.stranger]
         for person in known:
-            enrollment.enroll(person.slug, [person.picture_path(0)], name=person.name)
+            enrollment.enroll(person.slug, person.name, [person.picture_path(0)])
         fill_up(storage, library_of(settings).load().id, users - len(known), clock)
     finally:
         storage.close()

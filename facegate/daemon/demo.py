@@ -168,10 +168,10 @@ def open_household(settings: Settings, report: Report, narrator: Narrator) -> Ke
         for camera in CAMERAS:
             slug, name = DOORS[camera]
             storage.doors.add(Door(slug, name, (camera,), permissions=(Permission(EVERYONE),)))
-        enrollment = Enrollment.of(settings, storage, SystemClock())
+        enrollment = Enrollment.of(settings, storage)
         for person in people():
             if not person.stranger:
-                enrollment.enroll(person.slug, [person.picture_path(0)], name=person.name)
+                enrollment.enroll(person.slug, person.name, [person.picture_path(0)])
                 report.enrolled += 1
                 narrator.enrolled(person)
         return KeySet.import_key_set(json.loads(json.dumps(storage.signer.jwks(SystemClock().now()))))

@@ -43,7 +43,6 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
-from facegate.storage.retention import apply_retention
 from facegate.verifier.library import library_of
 from facegate.vision.detect import use_one_thread_in_opencv
 
@@ -316,7 +315,7 @@ class Service:
 
     def _retain(self) -> None:
         """Delete what is older than the settings say."""
-        apply_retention(self._storage, self.settings.retention, self._clock.now())
+        self._storage.retention.apply(self._clock.now())
 
     def _set_mode(self, door: str, mode: Mode) -> None:
         self._storage.doors.set_mode(door, mode)
