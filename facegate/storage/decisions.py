@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from facegate.core.decision import Decision, Outcome, Reason, rfc3339
@@ -98,7 +97,7 @@ class SqlDecisionLog:
         granted = {row.user: row.decided_at for row in rows if row.reason == Reason.MATCH and row.user}
         return History(denials, granted)
 
-    def newest(self, filters: Filters = Filters(), *, limit: int = 50) -> list[Recorded]:
+    def newest(self, filters: Filters = Filters(), *, limit: int | None = 50) -> list[Recorded]:
         """Return the newest decisions that fit, the newest first."""
         statement = _filtered(_columns(), filters).order_by(DecisionRow.position.desc()).limit(limit)
         return self._fetch(statement)
@@ -107,6 +106,12 @@ class SqlDecisionLog:
         """Return the decisions that were recorded after one, the oldest first: for following."""
         statement = _filtered(_columns(), filters).where(DecisionRow.position > position)
         return self._fetch(statement.order_by(DecisionRow.position).limit(limit))
+
+    def count_of(self, user: str) -> int:
+        """Return how many decisions name a user."""
+        statement = select(func.count()).select_from(DecisionRow).where(DecisionRow.user == user)
+        with reading(self._engine) as connection:
+            return int(connection.execute(statement).scalar_one())
 
     def last_position(self) -> int:
         """Return the place of the newest decision in the chain, 0 before the first."""
@@ -205,9 +210,3 @@ def _name_events(connection: Connection, decision: Decision, position: int) -> N
 def outcomes() -> tuple[str, ...]:
     """Return the words that `--outcome` takes."""
     return tuple(str(outcome) for outcome in Outcome)
-
-
-def iterate_chain(connection: Connection, *, batch: int = 1000) -> Iterator[Any]:
-    """Yield every recorded decision in the order of the chain."""
-    statement = select(DecisionRow).order_by(DecisionRow.position).execution_options(yield_per=batch)
-    yield from connection.execute(statement.with_only_columns(*DecisionRow.__table__.columns))

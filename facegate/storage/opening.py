@@ -1,6 +1,7 @@
 """Opening the storage: the one place where the daemon and the commands get everything that remembers."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from sqlalchemy import Engine
 
@@ -8,10 +9,11 @@ from facegate.settings import Settings
 from facegate.storage import schema
 from facegate.storage.decisions import SqlDecisionLog
 from facegate.storage.doors import Doors
-from facegate.storage.engine import open_engine
+from facegate.storage.engine import open_engine, sqlite_file
 from facegate.storage.events import SqlEventLog
 from facegate.storage.gallery import SqlGallery
 from facegate.storage.photos import Photos
+from facegate.storage.retention import Retention
 from facegate.storage.signing import DecisionSigner
 from facegate.storage.users import Users
 from facegate.storage.vault import Vault
@@ -30,6 +32,25 @@ class Storage:
     events: SqlEventLog
     vault: Vault
     signer: DecisionSigner
+    retention: Retention
+
+    @property
+    def schema(self) -> str:
+        """The schema of the database, which is the one that this facegate needs."""
+        return schema.needed()
+
+    def describe(self) -> str:
+        """Say which database this is, without its password."""
+        file = sqlite_file(self.engine)
+        if file is not None:
+            return f"SQLite at {file}"
+        return f"PostgreSQL at {self.engine.url.host or 'its socket'}, database {self.engine.url.database}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -62,6 +83,7 @@ def open_storage(settings: Settings, *, upgrade_empty: bool = False) -> Storage:
 def on_engine(engine: Engine, settings: Settings) -> Storage:
     """Join the parts on an open database."""
     vault = Vault(settings.vault_key)
+    signer = DecisionSigner(settings.signing_key)
     return Storage(
         engine=engine,
         users=Users(engine),
@@ -71,5 +93,6 @@ def on_engine(engine: Engine, settings: Settings) -> Storage:
         decisions=SqlDecisionLog(engine),
         events=SqlEventLog(engine),
         vault=vault,
-        signer=DecisionSigner(settings.signing_key),
+        signer=signer,
+        retention=Retention(engine, signer, settings.retention),
     )

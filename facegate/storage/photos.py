@@ -59,6 +59,15 @@ class StoredPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedPhoto:
+    """A photo that is enrolled, unopened."""
+
+    digest: str
+    quality: Mapping[str, Any]
+    enrolled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Enrollee:
     """Who is enrolled: slug, the shown name if it is given, and groups to join."""
 
@@ -141,6 +150,34 @@ class Photos:
                 raise no_such_user(slug)
             rows = connection.execute(_photos().where(UserRow.slug == slug)).all()
         return [self._opened(row) for row in rows]
+
+    def listed(self, slug: str) -> list[ListedPhoto]:
+        """Return what is known of one user's photos without opening them."""
+        statement = (
+            select(PhotoRow.digest, PhotoRow.quality, PhotoRow.enrolled_at)
+            .join(UserRow, UserRow.id == PhotoRow.user_id)
+            .where(UserRow.slug == slug)
+            .order_by(PhotoRow.id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        return [ListedPhoto(row.digest, json.loads(row.quality), row.enrolled_at) for row in rows]
+
+    def templates_of(self, slug: str) -> dict[int, dict[str, Template]]:
+        """Return one user's templates, opened, by the photo's number and the model."""
+        statement = (
+            select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest, ReferenceRow.model, ReferenceRow.template)
+            .join(PhotoRow, PhotoRow.id == ReferenceRow.photo_id)
+            .join(UserRow, UserRow.id == PhotoRow.user_id)
+            .where(UserRow.slug == slug)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        found: dict[int, dict[str, Template]] = {}
+        for row in rows:
+            plain = self._vault.open(row.template, template_place(row.user_id, row.digest, row.model))
+            found.setdefault(row.id, {})[row.model] = np.frombuffer(plain, LITTLE).astype(np.float32)
+        return found
 
     def without_references(self, model: str) -> Iterator[StoredPhoto]:
         """Yield every photo that has no reference made by a model yet, opened one by one."""

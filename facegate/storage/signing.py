@@ -12,13 +12,15 @@ import base64
 import json
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc.jwk import OKPKey
 
 from facegate.core.decision import Decision, rfc3339
@@ -39,6 +41,34 @@ def canonical(document: object) -> str:
 def base64url(data: bytes) -> bytes:
     """Encode as RFC 7515 wants it: base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def from_base64url(text: str) -> bytes:
+    """Decode base64url without padding.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def verified(jws: str, *jwk_sets: Mapping[str, Sequence[Jwk]]) -> dict[str, Any] | None:
+    """Return the claims of a compact JWS that a key of the sets signed, or None if none did.
+
+    Only EdDSA with Ed25519 is looked at, whatever the header asks for. Times and audience are the caller's to check.
+    """
+    try:
+        header, payload, signature = jws.split(".")
+        named = json.loads(from_base64url(header))
+        keys = [jwk for jwk_set in jwk_sets for jwk in jwk_set["keys"] if jwk["kid"] == named["kid"]]
+        if named["alg"] != "EdDSA" or not keys:
+            return None
+        public = Ed25519PublicKey.from_public_bytes(from_base64url(keys[0]["x"]))
+        public.verify(from_base64url(signature), f"{header}.{payload}".encode())
+        claims = json.loads(from_base64url(payload))
+    except (ValueError, KeyError, TypeError, InvalidSignature):
+        return None
+    return claims if isinstance(claims, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +116,14 @@ class DecisionSigner:
         ]
         return {"keys": [current, *retired]}
 
+    def retired_jwks(self) -> dict[str, list[Jwk]]:
+        """Return every retired public key that is still on file, whenever it was retired."""
+        return {"keys": self._retired()}
+
     def rotate(self, now: datetime) -> str:
         """Sign with a new key from now on; return its id. The old public key goes into the set first."""
         old = self._key().public
-        kept = [
-            jwk
-            for jwk in self._retired()
-            if jwk["kid"] != old["kid"] and now - datetime.fromisoformat(jwk["retired_at"]) < KEEP_RETIRED
-        ]
+        kept = [jwk for jwk in self._retired() if jwk["kid"] != old["kid"]]
         kept.insert(0, old | {"retired_at": rfc3339(now)})
         try:
             keyfiles.replace(self._retired_path, json.dumps({"keys": kept}, indent=2).encode())

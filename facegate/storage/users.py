@@ -38,6 +38,15 @@ class Person:
     references: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group with the users in it and the doors that it may pass, by slug."""
+
+    slug: str
+    users: tuple[str, ...]
+    doors: tuple[str, ...]
+
+
 def checked_slug(text: str, kind: str = "user") -> str:
     """Return `text` if it is a slug.
 
@@ -139,22 +148,10 @@ class Users:
                 if not connection.execute(delete(MembershipRow).where(theirs)).rowcount:
                     raise UnusableInputError(f"{slug} is not in group {group}", "See: facegate groups list")
 
-    def groups(self) -> dict[str, tuple[list[str], list[str]]]:
-        """Return every group that a user or a door names: its users and its doors, by slug."""
+    def groups(self) -> list[Group]:
+        """Return every group that a user or a door names, by slug."""
         with reading(self._engine) as connection:
-            members = connection.execute(
-                select(MembershipRow.group_slug, UserRow.slug).join(UserRow).order_by(UserRow.slug)
-            ).all()
-            everybody = connection.execute(select(UserRow.slug).order_by(UserRow.slug)).scalars().all()
-            doors = connection.execute(
-                select(PermissionRow.group_slug, DoorRow.slug).join(DoorRow).distinct().order_by(DoorRow.slug)
-            ).all()
-        found: dict[str, tuple[list[str], list[str]]] = {EVERYONE: (list(everybody), [])}
-        for group, slug in members:
-            found.setdefault(group, ([], []))[0].append(slug)
-        for group, slug in doors:
-            found.setdefault(group, ([], []))[1].append(slug)
-        return dict(sorted(found.items()))
+            return groups(connection)
 
     def _set(self, slug: str, **values: object) -> None:
         checked_slug(slug)
@@ -235,6 +232,23 @@ def users_by_slug(connection: Connection) -> dict[str, User]:
         )
         for row in rows
     }
+
+
+def groups(connection: Connection) -> list[Group]:
+    """Return every group that a user or a door names, by slug."""
+    joined = select(MembershipRow.group_slug, UserRow.slug).join(UserRow).order_by(UserRow.slug)
+    permitted = select(PermissionRow.group_slug, DoorRow.slug).join(DoorRow).distinct().order_by(DoorRow.slug)
+    users: dict[str, list[str]] = {
+        EVERYONE: list(connection.execute(select(UserRow.slug).order_by(UserRow.slug)).scalars())
+    }
+    for group, slug in connection.execute(joined).tuples():
+        users.setdefault(group, []).append(slug)
+    doors: dict[str, list[str]] = {}
+    for group, slug in connection.execute(permitted).tuples():
+        doors.setdefault(group, []).append(slug)
+    return [
+        Group(group, tuple(users.get(group, ())), tuple(doors.get(group, ()))) for group in sorted(users.keys() | doors)
+    ]
 
 
 def user_ids(connection: Connection, slugs: Iterable[str]) -> list[int]:

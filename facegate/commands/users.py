@@ -1,0 +1,226 @@
+"""`facegate users`: the people."""
+
+import base64
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facegate.commands.output import print_json, print_table, say
+from facegate.core.decision import rfc3339
+from facegate.errors import RefusedError, UnusableInputError
+from facegate.settings import load_settings
+
+if TYPE_CHECKING:
+    from facegate.storage import Storage
+    from facegate.storage.users import Person
+
+app = typer.Typer(no_args_is_help=True, help="The people.")
+
+Slug = Annotated[str, typer.Argument(help="Slug of the user, such as alice.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def opened() -> "Storage":
+    """Open the storage that the settings name."""
+    from facegate.storage import open_storage  # noqa: PLC0415 - `--help` needs no database
+
+    return open_storage(load_settings())
+
+
+def to_json(person: "Person") -> dict[str, Any]:
+    """Return a user's JSON form."""
+    user = person.user
+    return {
+        "user": user.slug,
+        "name": user.name,
+        "groups": sorted(user.groups),
+        "suspended": user.suspended,
+        "expires_at": None if user.expires_at is None else rfc3339(user.expires_at),
+        "created_at": rfc3339(person.created_at),
+        "photos": person.photos,
+        "references": dict(person.references),
+    }
+
+
+def state_of(person: "Person", now: datetime) -> str:
+    """Say in a word whether the user may pass at all."""
+    if person.user.suspended:
+        return "suspended"
+    if person.user.expires_at is not None and person.user.expires_at <= now:
+        return "expired"
+    return "active"
+
+
+@app.command("list")
+def list_users(as_json: AsJson = False) -> None:
+    """List everybody."""
+    with opened() as storage:
+        people = storage.users.listed()
+    if as_json:
+        print_json({"users": [to_json(person) for person in people]})
+        return
+    now = datetime.now(UTC)
+    print_table(
+        f"Users: {len(people)}",
+        ("user", "name", "groups", "photos", "state"),
+        [
+            (p.user.slug, p.user.name, ", ".join(sorted(p.user.groups)), p.photos, state_of(p, now))
+            for p in people
+        ],
+    )  # fmt: skip
+
+
+@app.command()
+def show(user: Slug, as_json: AsJson = False) -> None:
+    """Show one user with what was measured of the photos, and whom they are most like."""
+    with opened() as storage:
+        person = storage.users.find(user)
+        photos = storage.photos.listed(user)
+    document = to_json(person) | {
+        "enrolled": [
+            {"photo": photo.digest[:12], "enrolled_at": rfc3339(photo.enrolled_at), "quality": dict(photo.quality)}
+            for photo in photos
+        ]
+    }
+    if as_json:
+        print_json(document)
+        return
+    shown = {name: value for name, value in document.items() if name != "enrolled"}
+    print_table(user, ("", ""), list(shown.items()))
+    print_table(
+        "Photos",
+        ("photo", "enrolled", "face px", "sharpness", "brightness"),
+        [
+            (p.digest[:12], f"{p.enrolled_at:%Y-%m-%d %H:%M}", *(_rounded(p.quality, name) for name in SHOWN))
+            for p in photos
+        ],
+    )
+
+
+SHOWN = ("size", "sharpness", "brightness")
+
+
+def _rounded(quality: Any, name: str) -> str:
+    return f"{quality[name]:.0f}" if name in quality else ""
+
+
+@app.command()
+def suspend(user: Slug) -> None:
+    """Let a user pass no door until they are restored."""
+    with opened() as storage:
+        storage.users.suspend(user)
+    say(f"{user} is suspended")
+
+
+@app.command()
+def restore(
+    user: Slug,
+    until: Annotated[str | None, typer.Option("--until", help="Only until this moment (RFC 3339).")] = None,
+) -> None:
+    """Let a suspended or expired user pass again."""
+    moment = parsed_moment(until) if until is not None else None
+    with opened() as storage:
+        person = storage.users.find(user)
+        storage.users.restore(user)
+        if moment is not None or state_of(person, datetime.now(UTC)) == "expired":
+            storage.users.expire(user, moment)
+    say(f"{user} may pass again")
+
+
+@app.command()
+def remove(
+    user: Slug,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a user: row, crops and templates, from the database file too."""
+    import sys  # noqa: PLC0415
+
+    with opened() as storage:
+        person = storage.users.find(user)
+        if not yes and not as_json and sys.stdin.isatty():
+            typer.confirm(f"Erase {user} with {person.photos} photos? This cannot be undone", abort=True)
+        storage.users.remove(user)
+        named = storage.decisions.count_of(user)
+    receipt = {"removed": user, "photos": person.photos, "references": dict(person.references), "decisions_kept": named}
+    if as_json:
+        print_json(receipt)
+        return
+    say(f"{user} is erased: {person.photos} photos, {sum(person.references.values())} references")
+    if named:
+        say(f"{named} decisions name the slug {user} until their retention ends; backups are yours to delete")
+
+
+@app.command()
+def export(
+    user: Slug,
+    file: Annotated[Path | None, typer.Argument(help="New file; default USER.json in this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything about a user into a JSON file of mode 0600, crops as PNG in base64, templates as numbers."""
+    target = file or Path(f"{user}.json")
+    with opened() as storage:
+        document = everything_about(storage, user)
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UnusableInputError(f"{target} is there already", "Name a new file") from error
+    except OSError as error:
+        raise UnusableInputError(f"{target} cannot be written: {error.strerror}", "Name another file") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(document, stream, indent=2, ensure_ascii=False)
+    told = {
+        "user": user,
+        "file": str(target),
+        "photos": len(document["photos"]),
+        "decisions": len(document["decisions"]),
+    }
+    if as_json:
+        print_json(told)
+    else:
+        say(f"{target}: {told['photos']} photos, {told['decisions']} decisions; it shows a person, keep it safe")
+
+
+def everything_about(storage: "Storage", user: str) -> dict[str, Any]:
+    """Return everything that is stored of a user, opened."""
+    from facegate.storage.decisions import Filters  # noqa: PLC0415
+
+    photos = storage.photos.of_user(user)
+    templates = storage.photos.templates_of(user)
+    return to_json(storage.users.find(user)) | {
+        "photos": [
+            {
+                "sha256": photo.digest,
+                "enrolled_at": rfc3339(photo.enrolled_at),
+                "quality": dict(photo.quality),
+                "landmarks": [[round(float(v), 2) for v in point] for point in photo.crop.landmarks],
+                "crop_png": base64.b64encode(photo.crop.picture).decode(),
+                "templates": {
+                    model: [round(float(value), 6) for value in template]
+                    for model, template in templates.get(photo.id, {}).items()
+                },
+            }
+            for photo in photos
+        ],
+        "decisions": [one.to_json() for one in storage.decisions.newest(Filters(user=user), limit=None)],
+    }
+
+
+def parsed_moment(text: str) -> datetime:
+    """Read a moment; without a time zone it is the machine's.
+
+    Raises:
+        UnusableInputError: It is none.
+        RefusedError: It is over.
+    """
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnusableInputError(f"{text!r} is no moment", "Write it like 2027-01-31T18:00") from error
+    if moment <= datetime.now(UTC):
+        raise RefusedError(f"{text} is over", "Name a moment to come")
+    return moment

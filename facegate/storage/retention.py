@@ -1,0 +1,46 @@
+"""Retention: what is older than the settings say is deleted; the sums stay, and so does what the chain needs."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from facegate.settings import RetentionSection
+from facegate.storage import audit
+from facegate.storage.events import SqlEventLog
+from facegate.storage.signing import DecisionSigner
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many rows retention deleted."""
+
+    decisions: int
+    events: int
+
+
+class Retention:
+    """Deletes what is older than the section `retention` says."""
+
+    def __init__(self, engine: Engine, signer: DecisionSigner, settings: RetentionSection) -> None:
+        self._engine = engine
+        self._signer = signer
+        self._settings = settings
+
+    def apply(self, now: datetime | None = None) -> Forgotten:
+        """Delete what is too old at a moment, by default this one.
+
+        Raises:
+            NotReadyError: The database fails, or the key that signs the checkpoint cannot be read.
+        """
+        moment = now or datetime.now(UTC)
+        decisions = audit.cut(
+            self._engine, self._signer, before=moment - timedelta(days=self._settings.decisions_days), now=moment
+        )
+        events = SqlEventLog(self._engine).forget(moment - timedelta(days=self._settings.events_days))
+        if decisions or events:
+            log.info("forgotten", extra={"decisions": decisions, "events": events})
+        return Forgotten(decisions, events)

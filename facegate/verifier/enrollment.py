@@ -1,0 +1,437 @@
+"""Enrollment: photos -> references of a user, each looked at with suspicion, because a bad reference poisons a person.
+
+A photo must show one face of good quality. Then its template is held against everybody else's references and against
+the user's own:
+
+* the very file, or nearly the same picture, is enrolled already: passed over, or told;
+* it names another user, at the score that opens doors, better than the user's own references do: refused;
+* it comes near another user, or stays far from the user's other photos: told.
+
+What passes is stored in one transaction; a photo that does not is listed with its reason and keeps no other out.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from facegate.core.calibration import Calibration
+from facegate.core.comparison import Template, Templates
+from facegate.core.frame import Face, Pixels, Quality
+from facegate.core.ports import FaceDetector, Roster, TemplateExtractor
+from facegate.core.quality import ENROLLMENT, shortcoming
+from facegate.errors import RefusedError, UnusableInputError
+from facegate.settings import Settings
+from facegate.storage.opening import Storage
+from facegate.storage.photos import Enrolled, Enrollee, NewPhoto
+from facegate.storage.users import checked_group, checked_slug
+from facegate.verifier.keepsake import aligned_again, cut_out
+from facegate.verifier.library import Model, library_of
+from facegate.vision.align import Alignment, align
+from facegate.vision.decode import decode
+from facegate.vision.detect import YuNetDetector
+from facegate.vision.measure import measure
+
+NEARLY_THE_SAME: Final = 0.98
+"""Templates of two files this alike come from one picture, saved twice."""
+
+MAX_BYTES: Final = 40_000_000
+"""Photos from cameras are larger than frames."""
+
+BATCH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was given: what to call it, and its bytes."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A photo that was not enrolled, and how another one would be."""
+
+    photo: str
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A photo that was enrolled, with what was measured and what an operator should know."""
+
+    photo: str
+    quality: Quality
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentResult:
+    """What a call enrolled, passed over and refused."""
+
+    slug: str
+    is_new: bool
+    model: str
+    accepted: tuple[Accepted, ...]
+    known: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    replaced: int = 0
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every warning, with its photo's name."""
+        return [f"{photo.photo}: {warning}" for photo in self.accepted for warning in photo.warnings]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "user": self.slug,
+            "new": self.is_new,
+            "model": self.model,
+            "enrolled": [
+                {
+                    "photo": photo.photo,
+                    "quality": {name: round(value, 1) for name, value in asdict(photo.quality).items()},
+                    "warnings": list(photo.warnings),
+                }
+                for photo in self.accepted
+            ],
+            "known": list(self.known),
+            "refused": [asdict(photo) for photo in self.refused],
+            "replaced": self.replaced,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """A photo that shows one good face."""
+
+    name: str
+    photo: NewPhoto
+    quality: Quality
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A picture with one face in it, before the network has looked at it."""
+
+    name: str
+    digest: str
+    pixels: Pixels
+    face: Face
+    crop: Pixels
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """Everything that enrolling needs.
+
+    Attributes:
+        storage: Where photos go.
+        detector: Finds faces.
+        extractor: Makes templates.
+        calibration: What scores mean.
+        alignment: How the network wants its crops.
+        max_pixels: Largest picture that is decoded.
+        target_fmr: The doors' usual target; the score that it asks for is the one that names another user.
+    """
+
+    storage: Storage
+    detector: FaceDetector
+    extractor: TemplateExtractor
+    calibration: Calibration | None
+    alignment: Alignment
+    max_pixels: int
+    target_fmr: float
+
+    @classmethod
+    def of(cls, settings: Settings, storage: Storage) -> "Enrollment":
+        """Load the detector and the model in charge.
+
+        Raises:
+            NotReadyError: One of them is missing or damaged.
+        """
+        model = library_of(settings).load()
+        return cls(
+            storage=storage,
+            detector=YuNetDetector(settings.vision.detector),
+            extractor=model.extractor(settings.verifier.threads),
+            calibration=model.calibration,
+            alignment=model.card.contract.alignment,
+            max_pixels=settings.vision.max_pixels,
+            target_fmr=settings.gate.target_fmr,
+        )
+
+    def enroll(
+        self,
+        slug: str,
+        name: str | None,
+        photos: Iterable[Path | Picture],
+        *,
+        groups: Sequence[str] = (),
+        replace: bool = False,
+        force_quality: bool = False,
+        watch: Callable[[], None] = lambda: None,
+    ) -> EnrollmentResult:
+        """Enroll the photos that pass, in one transaction.
+
+        Args:
+            slug: The user.
+            name: The name that is shown; None keeps it, or takes the slug for a new user.
+            photos: Files, or pictures that were read already.
+            groups: Groups to join.
+            replace: Delete the photos that the user had, if at least one new photo passes.
+            force_quality: Enroll what fails the limits of quality or names another user, with a warning.
+            watch: Called after each photo: for a progress bar.
+
+        Raises:
+            UnusableInputError: The slug, the name or a group cannot be used, or no photo was given.
+            NotReadyError: The database, the key or the model is not ready; nothing was enrolled.
+        """
+        checked_slug(slug)
+        for group in groups:
+            checked_group(group)
+        refused: list[Refused] = []
+        candidates = list(self._candidates(photos, refused, watch, force_quality=force_quality))
+        if not candidates and not refused:
+            raise UnusableInputError("No photo was given", "Name a JPEG, PNG or WebP file, or a folder of them")
+        checked = self._suspected(slug, candidates, refused, force=force_quality, replace=replace)
+        known = self._known(slug, checked, replace=replace)
+        if not checked:
+            return EnrollmentResult(slug, False, self.extractor.model, (), (), tuple(refused))  # noqa: FBT003
+        done = self._store(Enrollee(slug, name, tuple(groups)), checked, replace=replace)
+        accepted = tuple(
+            Accepted(one.name, one.quality, one.warnings) for one in _first_of_each(checked) if one.name not in known
+        )
+        return EnrollmentResult(
+            slug, done.is_new, self.extractor.model, accepted, tuple(sorted(known)), tuple(refused), done.replaced
+        )
+
+    def _store(self, who: Enrollee, checked: Sequence[_Candidate], *, replace: bool) -> Enrolled:
+        photos = [one.photo for one in checked]
+        return self.storage.photos.enroll(
+            who, photos, model=self.extractor.model, now=datetime.now(UTC), replace=replace
+        )
+
+    def _candidates(
+        self,
+        photos: Iterable[Path | Picture],
+        refused: list[Refused],
+        watch: Callable[[], None],
+        *,
+        force_quality: bool,
+    ) -> Iterator[_Candidate]:
+        """Yield the photos that show one good face; list the others. The network looks at a batch at a time."""
+        batch: list[_Seen] = []
+        for given in photos:
+            try:
+                batch.append(self._seen(given, force_quality=force_quality))
+            except (UnusableInputError, RefusedError) as error:
+                refused.append(Refused(_name_of(given), error.what, error.mend))
+            watch()
+            if len(batch) == BATCH:
+                yield from self._extracted(batch)
+                batch = []
+        if batch:
+            yield from self._extracted(batch)
+
+    def _seen(self, given: Path | Picture, *, force_quality: bool) -> _Seen:
+        """Decode, detect, align and measure one photo.
+
+        Raises:
+            UnusableInputError: It cannot be read or is no picture.
+            RefusedError: It does not show one face of good quality.
+        """
+        picture = given if isinstance(given, Picture) else read_picture(given)
+        pixels = decode(picture.data, self.max_pixels, MAX_BYTES)
+        face = only_face(self.detector.detect(pixels), pixels)
+        crop = align(pixels, face.landmarks, self.alignment)
+        quality = measure(pixels, face, crop, self.alignment)
+        if not force_quality and (short := shortcoming(quality, ENROLLMENT)) is not None:
+            raise RefusedError(f"Not good enough: {short.sentence}", short.advice)
+        return _Seen(picture.name, hashlib.sha256(picture.data).hexdigest(), pixels, face, crop, quality)
+
+    def _extracted(self, batch: Sequence[_Seen]) -> Iterator[_Candidate]:
+        templates = self.extractor.extract(np.stack([seen.crop for seen in batch]))
+        for seen, template in zip(batch, templates, strict=True):
+            kept = cut_out(seen.pixels, seen.face.landmarks)
+            measured = {name: float(value) for name, value in asdict(seen.quality).items()}
+            short = shortcoming(seen.quality, ENROLLMENT)
+            warnings = (f"enrolled although {short.sentence}",) if short else ()
+            yield _Candidate(seen.name, NewPhoto(seen.digest, kept, template, measured), seen.quality, warnings)
+
+    def _known(self, slug: str, checked: Sequence[_Candidate], *, replace: bool) -> set[str]:
+        """Return the names of photos whose very file is enrolled already, or was given twice."""
+        seen: set[str] = set()
+        known: set[str] = set()
+        for one in checked:
+            theirs = not replace and slug in self.storage.photos.owners_of(one.photo.digest)
+            if theirs or one.photo.digest in seen:
+                known.add(one.name)
+            seen.add(one.photo.digest)
+        return known
+
+    def _suspected(
+        self, slug: str, candidates: Sequence[_Candidate], refused: list[Refused], *, force: bool, replace: bool
+    ) -> list[_Candidate]:
+        """Hold every candidate against everybody; list those that name another user, and note what is odd."""
+        roster = self.storage.gallery.roster(self.extractor.model)
+        threshold = self._threshold(roster)
+        passed: list[_Candidate] = []
+        for number, one in enumerate(candidates):
+            peers = [other.photo.template for at, other in enumerate(candidates) if at != number]
+            likeness = compare(slug, one.photo, roster, peers)
+            if likeness.is_of_another(threshold) and not force:
+                refused.append(Refused(one.name, likeness.told(threshold), TELL_APART))
+                continue
+            notes = likeness.warnings(threshold, force=force, replace=replace)
+            passed.append(_Candidate(one.name, one.photo, one.quality, one.warnings + notes))
+        return passed
+
+    def _threshold(self, roster: Roster) -> float:
+        """Return the score that names a user at a usual door; without a calibration, one that only twins reach."""
+        if self.calibration is None:
+            return NEARLY_THE_SAME
+        found = self.calibration.gallery_threshold(self.target_fmr, max(1, len(roster.references)))
+        return found if found is not None else self.calibration.threshold(self.calibration.floor) or NEARLY_THE_SAME
+
+
+TELL_APART: Final = (
+    "Give a photo of the right person; if these are two people who look alike, add --force-quality and ask both for "
+    "a second factor"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How much a photo is like the user's own references, the other photos of the call, and the nearest other user."""
+
+    own: float | None
+    peers: float | None
+    other: float | None
+    other_user: str | None
+
+    def is_of_another(self, threshold: float) -> bool:
+        """Tell whether the photo names another user, and not the user's own references more.
+
+        Photos of one call do not vouch for one another: they may all be of the wrong person.
+        """
+        return self.other is not None and self.other >= threshold and (self.own is None or self.other > self.own)
+
+    def told(self, threshold: float) -> str:
+        """Say that the photo is of another user, with the scores."""
+        own = "" if self.own is None else f", more than {self.own:.2f} with their own photos"
+        return f"It looks like {self.other_user}: score {self.other:.2f} (a door opens at {threshold:.2f}){own}"
+
+    def warnings(self, threshold: float, *, force: bool, replace: bool) -> tuple[str, ...]:
+        """Say what is odd about a photo that passes."""
+        told: list[str] = []
+        if self.other is not None and self.other >= threshold:
+            told.append(("enrolled although it" if force else "it") + self.told(threshold).removeprefix("It"))
+        nearest = max((value for value in (self.own, self.peers) if value is not None), default=None)
+        if nearest is not None and nearest < threshold:
+            told.append(f"far from the user's other photos: score {nearest:.2f} < {threshold:.2f}")
+        if self.own is not None and self.own >= NEARLY_THE_SAME and not replace:
+            told.append(f"nearly the same as a photo that is enrolled: score {self.own:.2f}")
+        return tuple(told)
+
+
+def compare(slug: str, photo: NewPhoto, roster: Roster, peers: Sequence[Template]) -> Likeness:
+    """Hold a new photo against the user's references, the other photos of the call, and everybody else's references."""
+    references = roster.references
+    if not len(references):
+        return Likeness(None, _best(photo.template, peers), None, None)
+    alike = references.templates @ photo.template
+    number = references.users.index(slug) if slug in references.users else -1
+    theirs = references.owners == number
+    own = float(alike[theirs].max()) if theirs.any() else None
+    if theirs.all():
+        return Likeness(own, _best(photo.template, peers), None, None)
+    alike[theirs] = -np.inf
+    best = int(np.argmax(alike))
+    other_user = references.users[int(references.owners[best])]
+    return Likeness(own, _best(photo.template, peers), float(alike[best]), other_user)
+
+
+def _best(template: Template, peers: Sequence[Template]) -> float | None:
+    return max((float(peer @ template) for peer in peers), default=None)
+
+
+def _first_of_each(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Return the first of the candidates of each file."""
+    return list({one.photo.digest: one for one in reversed(candidates)}.values())[::-1]
+
+
+def _name_of(given: Path | Picture) -> str:
+    return given.name if isinstance(given, Picture) else str(given)
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a photo's file.
+
+    Raises:
+        UnusableInputError: It cannot be read, or is larger than any photo.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnusableInputError(
+            f"It cannot be read: {error.strerror}", "Name a file that facegate may read"
+        ) from error
+    return Picture(str(path), data)
+
+
+def only_face(faces: Sequence[Face], pixels: Pixels) -> Face:
+    """Return the one face of a photo.
+
+    Raises:
+        RefusedError: There is none, or more than one; the error says how to get one.
+    """
+    if len(faces) == 1:
+        return faces[0]
+    height, width = pixels.shape[:2]
+    if not faces:
+        raise RefusedError(
+            f"No face was found in {width} x {height} pixels",
+            "Take a photo from nearer, from the front, with light on the face",
+        )
+    raise RefusedError(f"{len(faces)} faces were found", "Crop the photo to the one that is meant")
+
+
+def reextract(storage: Storage, model: Model, *, threads: int = 1) -> int:
+    """Make the references of a model from the stored crops of everybody, so that all stay enrolled under it.
+
+    Returns:
+        How many references were made; photos that have one already are passed over.
+
+    Raises:
+        NotReadyError: The vault's key is lost, or the network cannot be loaded; nothing was stored.
+    """
+    extractor = model.extractor(threads)
+    templates: dict[int, Template] = {}
+    numbers: list[int] = []
+    crops: list[Pixels] = []
+
+    def look() -> None:
+        if crops:
+            made: Templates = extractor.extract(np.stack(crops))
+            templates.update(zip(numbers, made, strict=True))
+            numbers.clear()
+            crops.clear()
+
+    for photo in storage.photos.without_references(model.id):
+        numbers.append(photo.id)
+        crops.append(aligned_again(photo.crop, model.card.contract.alignment))
+        if len(crops) == BATCH:
+            look()
+    look()
+    return storage.photos.add_references(templates, model=model.id)
