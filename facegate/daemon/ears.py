@@ -19,7 +19,7 @@ from facegate.daemon.orders import Orders
 from facegate.daemon.work import Errand, Refusal
 from facegate.errors import UnusableInputError
 from facegate.mqtt import payloads
-from facegate.mqtt.frigate import FrigateEvent, Kind, read_frigate_event
+from facegate.mqtt.frigate import FrigateEvent, Kind, frigate_event
 from facegate.mqtt.message import Message
 from facegate.mqtt.payloads import Arrival, UnusableArrivalError
 from facegate.mqtt.topics import (
@@ -135,7 +135,7 @@ class Ears:
             self.intake.drop(self._new_id(now), "", RETAINED, now)
             return
         try:
-            event = read_frigate_event(message.payload, self.frigate_cameras)
+            event = frigate_event(message, self.frigate_cameras)
         except UnusableInputError as error:
             log.info("an event of Frigate cannot be read", extra={"why": error.what})
             self.intake.drop(self._new_id(now), "", BAD_EVENT, now)

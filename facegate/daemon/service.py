@@ -3,7 +3,8 @@
     broker -> ears -> intake -> workers -> gate -> decisions -> broker
                   `-> hunting -^              `-> visits that are overdue, orders, status: the loop
 
-Threads: the MQTT network's (hears), the workers (judge), one a hunted camera (pulls), the scheduler's, and the main one,
+Threads: the MQTT network's (hears), the workers (judge), one for each
+hunted camera (pulls), the scheduler's, and the main one,
 which runs the loop and feeds the watchdog.
 """
 
@@ -169,9 +170,11 @@ class Service:
         self._fetcher = Fetcher(settings)
         self._library = library_of(settings)
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
-        self._channel = MqttClient(self._broker(), self.topics, self._hear, self._greet.set)
+        self._channel = MqttClient(
+            self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
+        )
         self._status = StatusPublisher(self._channel, self.topics)
-        self._entities = Entities(self._channel, self.topics, settings.homeassistant, settings.data_dir)
+        self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
         self._gate = Gate(
             engine=engine,
             settings=settings.gate,

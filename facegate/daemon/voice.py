@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -100,23 +99,3 @@ class StatusPublisher:
     def offline(self) -> None:
         """Say that facegate stops."""
         self._channel.publish(self._topics.status, OFFLINE, retain=True)
-
-
-class Entity(Protocol):
-    """A retained message that makes an entity, or, empty, removes it."""
-
-    @property
-    def topic(self) -> str:
-        """Where."""
-        ...
-
-    @property
-    def payload(self) -> str:
-        """What; empty removes it."""
-        ...
-
-
-def announce(channel: Channel, entities: Sequence[Entity]) -> None:
-    """Send entities to Home Assistant, retained."""
-    for entity in entities:
-        channel.publish(entity.topic, entity.payload, retain=True)

@@ -1,0 +1,75 @@
+"""The entities in Home Assistant: announced for every door there is, and taken along when a door is removed.
+
+What is announced is retained at the broker, so it outlives the daemon; which doors were announced is therefore kept in
+the data folder, beside the id that makes this installation's entities its own.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from facegate.core.ports import Roster
+from facegate.daemon.voice import Channel
+from facegate.mqtt.homeassistant import Announcement, announcements, withdrawals
+from facegate.mqtt.topics import Topics
+from facegate.settings import Settings
+from facegate.verifier.library import replace_file
+
+log = logging.getLogger(__name__)
+
+
+class Entities:
+    """Announces and withdraws. Used by the loop alone.
+
+    Args:
+        channel: Sends messages.
+        topics: Where.
+        settings: Whether to announce at all, and where ids are kept.
+        fresh_id: Random text for an installation that has no id yet.
+    """
+
+    def __init__(self, channel: Channel, topics: Topics, settings: Settings, fresh_id: str) -> None:
+        self._channel = channel
+        self._topics = topics
+        self._on = settings.homeassistant.discovery
+        self._granted_seconds = settings.gate.grant_seconds
+        self._path = settings.data_dir / "homeassistant.json"
+        self._installation, self._doors = remembered(self._path, fresh_id)
+
+    def follow(self, roster: Roster) -> None:
+        """Announce anew if the doors have changed."""
+        if set(roster.doors) != self._doors:
+            self.announce(roster)
+
+    def announce(self, roster: Roster) -> None:
+        """Announce the service and every door, and withdraw the doors that are gone."""
+        if not self._on:
+            return
+        for door in sorted(self._doors - set(roster.doors)):
+            self._send(withdrawals(self._installation, self._topics, door))
+        self._send(
+            announcements(
+                self._installation, self._topics, roster.doors.values(), granted_seconds=self._granted_seconds
+            )
+        )
+        if set(roster.doors) != self._doors or not self._path.is_file():
+            self._doors = set(roster.doors)
+            document = {"installation": self._installation, "doors": sorted(self._doors)}
+            replace_file(self._path, json.dumps(document).encode())
+
+    def _send(self, entities: Iterable[Announcement]) -> None:
+        for entity in entities:
+            self._channel.publish(entity.topic, entity.payload, retain=True)
+
+
+def remembered(path: Path, fresh_id: str) -> tuple[str, set[str]]:
+    """Return the installation's id and the doors that were announced; a new id where nothing is remembered."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        return str(document["installation"]), {str(door) for door in document["doors"]}
+    except FileNotFoundError:
+        return fresh_id, set()
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("what was announced to Home Assistant cannot be read; its entities get a new id")
+        return fresh_id, set()
