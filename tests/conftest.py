@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,3 +11,21 @@ def mosquitto(tmp_path_factory) -> Iterator[Mosquitto]:
     """A mosquitto of the test's own: `.host`, `.port`, `.stop()`, `.start()`, `.restart()`."""
     with mosquitto_in(tmp_path_factory.mktemp("mosquitto")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def household_template(tmp_path_factory) -> Path:
+    """A data folder in which the composites are enrolled and the front door has two cameras; copy it, do not use it."""
+    from tests.e2e.household import make_household
+
+    folder = tmp_path_factory.mktemp("household") / "data"
+    make_household(folder)
+    return folder
+
+
+@pytest.fixture
+def household(household_template, tmp_path) -> Path:
+    """A household of the test's own."""
+    from tests.e2e.household import copy_household
+
+    return copy_household(household_template, tmp_path / "data")

@@ -99,6 +99,7 @@ class Service:
         """
         use_one_thread_in_opencv()
         self._wire_core()
+        self._open.callback(self._intake.abandon, "stopped")  # what still came in while the channel closed
         self._channel.start()
         self._open.callback(self._channel.stop)
         self._workers.start()
@@ -167,7 +168,7 @@ class Service:
             log.warning("events of a former run were interrupted", extra={"events": interrupted})
         self._books = Books(self._storage.events)
         self._detector = detector_of(settings)
-        self._fetcher = Fetcher(settings)
+        self._fetcher = Fetcher(settings, self._clock)
         self._library = library_of(settings)
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
         self._channel = MqttClient(
