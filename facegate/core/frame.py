@@ -66,7 +66,7 @@ class Quality:
 
     Attributes:
         size: Shorter side of the face's box, pixels of the upright picture.
-        sharpness: Variance of the Laplacian of the grey crop, so that more is sharper; >= 0.
+        sharpness: Variance of the Laplacian of the grey face at standard contrast, so that more is sharper; >= 0.
         brightness: Mean grey level of the crop's face region, 0 to 255.
         contrast: Standard deviation of the grey levels there, 0 to 127.5.
         yaw: Degrees that the head is turned to its side, from the landmarks, 0 is frontal, signed.

@@ -2,6 +2,10 @@
 
 Two presets. `ENROLLMENT` is strict: the photo becomes what a person is compared with for years, and another one can be
 taken. `DOOR` is lenient: it refuses only what comparing makes no sense on, since a refusal leaves a person outside.
+
+The limits were set on photos of seven sets (LFW, CelebA, ORL, NUAA, London, Pins, the composites). Of 562 as they are,
+`ENROLLMENT` refuses 9 and `DOOR` none; of the same 562 blurred by 4 pixels at a face of 112 pixels they refuse 534 and
+290 (those that pass are mostly grey pictures with hard contrast), and of those darkened to 8 % both refuse all.
 """
 
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ class QualityLimits:
 
     Attributes:
         size: Least shorter side of the box, pixels.
-        sharpness: Least variance of the Laplacian.
+        sharpness: Least variance of the Laplacian at standard contrast.
         darkest: Least mean grey level.
         brightest: Greatest mean grey level.
         contrast: Least standard deviation of the grey levels.
@@ -55,9 +59,9 @@ class Shortcoming:
 
 
 ENROLLMENT: Final = QualityLimits(
-    size=48, sharpness=25, darkest=40, brightest=228, contrast=12, yaw=50, pitch=35, roll=45
+    size=48, sharpness=8, darkest=40, brightest=228, contrast=12, yaw=50, pitch=35, roll=45
 )
-DOOR: Final = QualityLimits(size=40, sharpness=9, darkest=15, brightest=245, contrast=5, yaw=65, pitch=60, roll=60)
+DOOR: Final = QualityLimits(size=40, sharpness=3.5, darkest=15, brightest=245, contrast=5, yaw=65, pitch=60, roll=60)
 
 
 def shortcoming(quality: Quality, limits: QualityLimits) -> Shortcoming | None:

@@ -1,7 +1,8 @@
 """Measure what decides whether comparing a face makes sense: size, blur, exposure, pose.
 
-Sharpness is the variance of the Laplacian of the grey face at the face's own resolution, but at most at the crop's: a
-face that had to be enlarged is measured on the pixels it really has, so an enlarged tiny face reads as blurred.
+Sharpness is the variance of the Laplacian of the grey face at the face's own resolution, but at most at the crop's.
+The face is first smoothed, or a sensor's noise would make a blurred face sharp, and brought
+to a standard contrast, or dusk would make a sharp face blurred.
 
 Pose from the five landmarks, in the frame of the eyes (right to left, and down from it), e = distance of the eyes:
 
@@ -21,6 +22,12 @@ from numpy.typing import NDArray
 from facegate.core.frame import Face, Landmarks, Pixels, Quality
 from facegate.vision.align import ALIGNMENT, Alignment, sampled, similarity
 
+#: Standard deviation of the Gaussian that takes the noise out, pixels of the crop.
+SMOOTHING: Final = 1.5
+#: Standard deviation of the grey levels, at which sharpness is told.
+CONTRAST: Final = 40.0
+#: Faces with less are not stretched further: there would be nothing but noise.
+LEAST_CONTRAST: Final = 5.0
 #: How far the tip of the nose stands before the plane of eyes and mouth, in distances of the eyes.
 NOSE_DEPTH: Final = 0.6
 #: Where the tip of a level nose lies between the line of the eyes and that of the mouth.
@@ -74,7 +81,9 @@ def sharpness(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIG
         native = Alignment(max(8, round(alignment.size / scale)), points)
         transform = similarity(landmarks, native.template)
     grey = face_region(sampled(picture, transform, native.size, cv2.BORDER_REPLICATE), native)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SMOOTHING)
+    stretch = CONTRAST / max(LEAST_CONTRAST, float(smooth.std()))
+    return float(cv2.Laplacian(smooth, cv2.CV_32F).var()) * stretch * stretch
 
 
 def pose(landmarks: Landmarks) -> tuple[float, float, float]:

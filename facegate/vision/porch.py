@@ -75,19 +75,21 @@ def draw_paving(picture: Pixels, rng: np.random.Generator) -> None:
 
 
 def draw_door(picture: Pixels) -> None:
-    """Hang a panelled door with a pane, a handle, a letter slot and its number."""
+    """Hang a door of boards with a pane, a handle, a letter slot and its number."""
     left, right, top = 868, 1122, 92
     cv2.rectangle(picture, (left - 26, top - 26), (right + 26, GROUND + 4), FRAME, -1)
     cv2.rectangle(picture, (left - 26, top - 26), (right + 26, GROUND + 4), (176, 182, 184), 2)
     cv2.rectangle(picture, (left, top), (right, GROUND + 2), DOOR, -1)
-    for x0, y0, x1, y1 in ((30, 250, 114, 344), (140, 250, 224, 344), (30, 372, 114, 494), (140, 372, 224, 494)):
-        bevel(picture, left + x0, top + y0, left + x1, top + y1)
+    for groove in range(left + 32, right - 10, 38):
+        cv2.line(picture, (groove, top + 4), (groove, GROUND), (58, 46, 24), 2, cv2.LINE_AA)
+        cv2.line(picture, (groove + 2, top + 4), (groove + 2, GROUND), (112, 94, 56), 1, cv2.LINE_AA)
+    cv2.rectangle(picture, (left, GROUND - 60), (right, GROUND + 2), (78, 62, 32), -1)
+    cv2.line(picture, (left, GROUND - 60), (right, GROUND - 60), (118, 100, 60), 2, cv2.LINE_AA)
     pane = picture[top + 30 : top + 200, left + 34 : right - 34]
     pane[:] = np.linspace((150, 128, 104), (86, 74, 62), pane.shape[0])[:, None]
     cv2.fillPoly(pane, [np.array([(20, 0), (70, 0), (10, 170), (0, 170), (0, 60)])], (172, 152, 130), cv2.LINE_AA)
     cv2.rectangle(picture, (left + 33, top + 29), (right - 34, top + 200), (60, 48, 26), 3)
     middle = (left + right) // 2
-    cv2.line(picture, (middle, top + 30), (middle, top + 199), (60, 48, 26), 4)
     cv2.rectangle(picture, (middle - 42, top + 218), (middle + 42, top + 234), BRASS, -1)
     cv2.rectangle(picture, (middle - 34, top + 223), (middle + 34, top + 229), (60, 110, 134), -1)
     cv2.circle(picture, (left + 20, top + 300), 11, BRASS, -1, cv2.LINE_AA)
@@ -95,19 +97,6 @@ def draw_door(picture: Pixels) -> None:
     cv2.rectangle(picture, (1170, 236), (1226, 292), (92, 74, 44), -1, cv2.LINE_AA)
     cv2.rectangle(picture, (1170, 236), (1226, 292), FRAME, 2, cv2.LINE_AA)
     cv2.putText(picture, "7", (1184, 282), cv2.FONT_HERSHEY_DUPLEX, 1.5, (236, 240, 242), 2, cv2.LINE_AA)
-
-
-def bevel(picture: Pixels, left: int, top: int, right: int, bottom: int) -> None:
-    """Sink a panel into the door: dark above, light below."""
-    cv2.rectangle(picture, (left, top), (right, bottom), (76, 62, 34), -1)
-    cv2.rectangle(picture, (left + 9, top + 9), (right - 9, bottom - 9), (94, 78, 44), -1)
-    for (x0, y0), (x1, y1), tone in (
-        ((left, top), (right, top), (52, 42, 22)),
-        ((left, top), (left, bottom), (52, 42, 22)),
-        ((left, bottom), (right, bottom), (126, 108, 68)),
-        ((right, top), (right, bottom), (126, 108, 68)),
-    ):
-        cv2.line(picture, (x0, y0), (x1, y1), tone, 2, cv2.LINE_AA)
 
 
 def draw_lamp(picture: Pixels) -> None:
@@ -153,4 +142,4 @@ def smooth_noise(rng: np.random.Generator, cell: int) -> NDArray[np.float32]:
 
 def clipped(values: NDArray[np.floating]) -> Pixels:
     """Return pixels from real numbers."""
-    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(values, 0)), np.uint8)

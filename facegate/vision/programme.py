@@ -116,7 +116,7 @@ def special_acts(known: Sequence[Composite], strangers: Sequence[Composite], rng
         Act(Scene(Light.DAY), "nobody by day", nobody),
         Act(Scene(Light.INFRARED), "nobody in infrared", nobody),
         Act(Scene(Light.DAY, (Guest(first, 2, Place(560, 366, 27)),)), f"{called(first)}, face too small", poor),
-        Act(Scene(Light.DAY, (Guest(second, 3, near),), blur=9.0), f"{called(second)}, out of focus", poor),
+        Act(Scene(Light.DAY, (Guest(second, 3, near),), blur=11.0), f"{called(second)}, out of focus", poor),
         Act(Scene(Light.DAY, (Guest(third, 1, near),)), "a JPEG that is cut off", Expectation(Reason.BAD_IMAGE), 0.6),
         pair(alien, third, Light.DAY),
         pair(second, alien, Light.DUSK),

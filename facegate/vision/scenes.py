@@ -136,7 +136,6 @@ def infrared_light() -> NDArray[np.float32]:
 
 
 def noisy(picture: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
-    """Add a sensor's noise, the same in every channel of a grey picture."""
-    grey = bool(np.array_equal(picture[..., 0], picture[..., 2]))
-    noise = rng.standard_normal((HEIGHT, WIDTH, 1 if grey else 3), np.float32) * np.float32(sigma)
-    return clipped(picture + noise)
+    """Add a sensor's noise, the same in every channel: JPEG halves the colours' resolution anyway."""
+    noise = rng.standard_normal((HEIGHT, WIDTH), np.float32) * np.float32(sigma)
+    return clipped(picture + noise[..., None])

@@ -30,7 +30,7 @@ def test_a_measure_that_is_no_number_never_passes(measure, limits):
     ("change", "sentence"),
     [
         ({"size": 29.4}, "face 29 px < 48 px"),
-        ({"sharpness": 3.2}, "sharpness 3 < 25"),
+        ({"sharpness": 3.2}, "sharpness 3 < 8"),
         ({"brightness": 12}, "brightness 12 < 40"),
         ({"brightness": 240}, "brightness 240 > 228"),
         ({"contrast": 4}, "contrast 4 < 12"),

@@ -186,6 +186,7 @@ def test_damaged_pictures_leave_standard_error_clean(tmp_path):
         (tmp_path / name).write_bytes(bytes(data))
     code = """
 import sys
+from pathlib import Path
 from facegate.errors import UnusableInputError
 from facegate.vision.decode import decode
 for path in sorted(Path(sys.argv[1]).iterdir()):
