@@ -17,7 +17,7 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.payloads import UnusableArrivalError
 from facegate.mqtt.reading import read_object, read_time
 
-LABELS: Final = frozenset({"person", "face"})
+LABELS: Final = ("person", "face")
 #: `<frame time>-<random>`; the decimals vary with the float, the random part has had six characters so far.
 ID: Final = re.compile(r"[0-9]{10}\.[0-9]{1,9}-[a-z0-9]{4,12}")
 
