@@ -21,6 +21,7 @@ MAX_URL: Final = 2048
 STREAM: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 PORTS: Final = {"http": 80, "https": 443}
 GO2RTC_PORT: Final = 1984
+HIGHEST_PORT: Final = 65_535
 
 
 class Fetcher:
@@ -62,7 +63,7 @@ class Fetcher:
             streams = parsed.params.get_list("src")
         except (httpx.InvalidURL, ValueError) as error:
             raise RefusedError("image_url is no URL", "Give an http or https URL") from error
-        if parsed.scheme not in PORTS or not host or port is None:
+        if parsed.scheme not in PORTS or not host or port is None or not 0 < port <= HIGHEST_PORT:
             raise RefusedError(
                 f"image_url is no http or https URL but {parsed.scheme[:20]!r}", "Only those are fetched"
             )
