@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from facegate.cameras.fetch import Fetcher
-from facegate.cameras.sources import source_for
+from facegate.cameras.sources import Sources
 from facegate.core.decision import Decision
 from facegate.core.policy import Mode
 from facegate.core.ports import Clock
@@ -169,6 +169,7 @@ class Service:
         self._books = Books(self._storage.events)
         self._detector = detector_of(settings)
         self._fetcher = Fetcher(settings, self._clock)
+        self._sources = Sources(settings, self._clock)
         self._library = library_of(settings)
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
         self._channel = MqttClient(
@@ -249,7 +250,7 @@ class Service:
 
     def _prey_of(self, camera: str) -> Prey | None:
         """Return how a camera is pulled."""
-        source = source_for(camera, self.settings, self._clock)
+        source = self._sources.source_for(camera)
         if source is None:
             return None
         section = self.settings.cameras.get(camera, CameraSection())

@@ -12,9 +12,9 @@ One that looks at a 1280x720 frame with one person therefore costs the wide look
 """
 
 import math
-import threading
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import cv2
@@ -30,6 +30,9 @@ MEND: Final = "Set vision.detector to an ONNX file in YuNet's format, or unset i
 WIDE_SIDE: Final = 640
 NEAR_SIDE: Final = 224
 FAR_SIDE: Final = 1280
+#: The far look is made of tiles of at most this side. They overlap by more than the faces that need it are large.
+TILE_SIDE: Final = 704
+TILE_OVERLAP: Final = 128
 #: Faces larger than this in the wide look are looked at again from near.
 LARGE: Final = 200.0
 #: Faces smaller than this in the wide look get a close one, if the picture has more pixels of them.
@@ -61,7 +64,8 @@ class Look:
 class YuNetDetector:
     """Finds faces; implements `core.ports.FaceDetector`.
 
-    OpenCV's object keeps state between calls, so every thread has its own (some 1 MB, 10 ms to make).
+    OpenCV's object keeps state between calls, so as many are made as threads look at the same time (some 20 MB, 10 ms
+    to make); the objects keep the memory of the largest canvas that they saw, which is why no canvas is large.
     """
 
     def __init__(self, model: Path | None = None, score: float = 0.6, overlap: float = 0.3) -> None:
@@ -78,7 +82,7 @@ class YuNetDetector:
         self._model = model or shipped("models") / "detector" / "face_detector.onnx"
         self._score = score
         self._overlap = overlap
-        self._own = threading.local()
+        self._idle: SimpleQueue[cv2.FaceDetectorYN] = SimpleQueue()
         if not self._model.is_file():
             raise NotReadyError(f"There is no face detector at {self._model}", MEND)
         silence_decoders()
@@ -96,7 +100,7 @@ class YuNetDetector:
             rows = merged(self._look(whole(picture, near, margin=NEAR_SIDE // 4)), rows, self._overlap)
         far = min(1.0, max(0.5, wide), FAR_SIDE / max(height, width))
         if not len(rows) and far > 1.25 * wide:
-            rows = self._look(whole(picture, far))
+            rows = self._tiled(picture, far)
         if len(rows):
             rows = self._closer(picture, rows, wide)
         return [face_of(row) for row in rows[np.argsort(-size_of(rows), kind="stable")]]
@@ -108,6 +112,7 @@ class YuNetDetector:
             net = self._network()
             net.setInputSize((width, height))
             answer: Any = net.detect(look.canvas)
+            self._idle.put(net)
         except cv2.error as error:
             raise NotReadyError(f"{self._model} is no face detector that OpenCV can run", MEND) from error
         if answer[1] is None:  # OpenCV's types do not know it
@@ -119,14 +124,25 @@ class YuNetDetector:
         return rows[np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)]
 
     def _network(self) -> cv2.FaceDetectorYN:
-        """Return this thread's network."""
-        net: cv2.FaceDetectorYN | None = getattr(self._own, "net", None)
-        if net is None:
-            net = cv2.FaceDetectorYN.create(
+        """Return a network that nobody else is using."""
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return cv2.FaceDetectorYN.create(
                 str(self._model), "", (64, 64), self._score, self._overlap, MOST_FACES, cv2.dnn.DNN_BACKEND_OPENCV
             )
-            self._own.net = net
-        return net
+
+    def _tiled(self, picture: Pixels, scale: float) -> Rows:
+        """Look at the whole picture at a scale, tile by tile: one large canvas would keep its memory for ever."""
+        whole_look = resized(picture, scale)
+        rows = np.empty((0, 15))
+        for left, right in spans(whole_look.canvas.shape[1]):
+            for top, bottom in spans(whole_look.canvas.shape[0]):
+                tile = np.ascontiguousarray(whole_look.canvas[top:bottom, left:right])
+                start = (left / whole_look.scale[0], top / whole_look.scale[1])
+                found = self._look(Look(tile, whole_look.scale, start))
+                rows = merged(rows, found[~cut(found, whole_look, (left, top, right, bottom))], self._overlap)
+        return rows
 
     def _closer(self, picture: Pixels, rows: Rows, wide: float) -> Rows:
         """Replace the largest face by what a close look sees of it, if the picture has more to show than it gave."""
@@ -163,6 +179,24 @@ def region(picture: Pixels, row: NDArray[np.float64], scale: float) -> Look:
     )
     look = resized(picture[top : math.ceil(top + side), left : math.ceil(left + side)], scale)
     return Look(look.canvas, look.scale, (left, top))
+
+
+def spans(length: int) -> list[tuple[int, int]]:
+    """Divide a length into the fewest parts of at most `TILE_SIDE` that overlap by `TILE_OVERLAP` or more."""
+    count = max(1, math.ceil((length - TILE_OVERLAP) / (TILE_SIDE - TILE_OVERLAP)))
+    size = math.ceil((length + (count - 1) * TILE_OVERLAP) / count)
+    starts = [round(at * (length - size) / max(1, count - 1)) for at in range(count)]
+    return [(start, min(length, start + size)) for start in starts]
+
+
+def cut(rows: Rows, look: Look, tile: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Tell which boxes are cut by an edge of their tile that is none of the picture's, shape (n,)."""
+    height, width = look.canvas.shape[:2]
+    edges = np.array([left or -np.inf for left in tile[:2]])
+    ends = np.array([end if end < limit else np.inf for end, limit in zip(tile[2:], (width, height), strict=True)])
+    scale = np.array(look.scale)
+    low, high = rows[:, :2] * scale, (rows[:, :2] + rows[:, 2:4]) * scale
+    return np.asarray(((low <= edges + 1) | (high >= ends - 1)).any(axis=1), np.bool_)
 
 
 def resized(picture: Pixels, scale: float) -> Look:

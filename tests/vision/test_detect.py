@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facegate.errors import NotReadyError
 from facegate.vision.composites import people
-from facegate.vision.detect import YuNetDetector, overlaps
+from facegate.vision.detect import TILE_OVERLAP, TILE_SIDE, YuNetDetector, overlaps, spans
 from facegate.vision.figure import Place
 from facegate.vision.porch import porch
 from facegate.vision.scenes import Guest, Light, Scene, render
@@ -136,3 +138,12 @@ def test_a_file_that_is_no_network_is_named(tmp_path, content):
 def test_overlap_of_a_box_with_itself_is_whole_and_with_a_far_one_nothing():
     row = np.array([10.0, 10, 20, 30])
     assert overlaps(row, np.array([row, [100, 100, 5, 5], [10, 10, 20, 15]])).tolist() == [1.0, 0.0, 0.5]
+
+
+@given(st.integers(1, 3000))
+def test_tiles_cover_a_length_and_overlap(length):
+    parts = spans(length)
+    assert parts[0][0] == 0
+    assert parts[-1][1] == length
+    assert all(0 < end - start <= TILE_SIDE for start, end in parts)
+    assert all(end - start >= TILE_OVERLAP for (_, end), (start, _) in zip(parts, parts[1:], strict=False))
