@@ -75,7 +75,7 @@ def draw_paving(picture: Pixels, rng: np.random.Generator) -> None:
 
 
 def draw_door(picture: Pixels) -> None:
-    """Hang a door of boards with a pane, a handle, a letter slot and its number."""
+    """Hang a door of boards with a pane, a handle and a letter slot."""
     left, right, top = 868, 1122, 92
     cv2.rectangle(picture, (left - 26, top - 26), (right + 26, GROUND + 4), FRAME, -1)
     cv2.rectangle(picture, (left - 26, top - 26), (right + 26, GROUND + 4), (176, 182, 184), 2)
@@ -94,9 +94,6 @@ def draw_door(picture: Pixels) -> None:
     cv2.rectangle(picture, (middle - 34, top + 223), (middle + 34, top + 229), (60, 110, 134), -1)
     cv2.circle(picture, (left + 20, top + 300), 11, BRASS, -1, cv2.LINE_AA)
     cv2.circle(picture, (left + 17, top + 297), 4, (170, 222, 240), -1, cv2.LINE_AA)
-    cv2.rectangle(picture, (1170, 236), (1226, 292), (92, 74, 44), -1, cv2.LINE_AA)
-    cv2.rectangle(picture, (1170, 236), (1226, 292), FRAME, 2, cv2.LINE_AA)
-    cv2.putText(picture, "7", (1184, 282), cv2.FONT_HERSHEY_DUPLEX, 1.5, (236, 240, 242), 2, cv2.LINE_AA)
 
 
 def draw_lamp(picture: Pixels) -> None:
