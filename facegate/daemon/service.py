@@ -34,6 +34,7 @@ from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
 from facegate.daemon.jobs import schedule
 from facegate.daemon.lobby import Ended
+from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
 from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
 from facegate.daemon.workers import Workers
@@ -97,6 +98,7 @@ class Service:
         Raises:
             NotReadyError: Schema, model, key or port is not as it must be; nothing was heard yet.
         """
+        keep_heaps_few()
         use_one_thread_in_opencv()
         self._wire_core()
         self._open.callback(self._intake.abandon, "stopped")  # what still came in while the channel closed
@@ -108,6 +110,7 @@ class Service:
         scheduler.start()
         self._open.callback(scheduler.shutdown, wait=False)
         log.info("ready", extra={"model": self._gate.engine.model, "doors": len(self._gate.engine.roster.doors)})
+        give_back()
         systemd.tell(systemd.READY)
 
     def run(self) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -146,4 +147,4 @@ def test_tiles_cover_a_length_and_overlap(length):
     assert parts[0][0] == 0
     assert parts[-1][1] == length
     assert all(0 < end - start <= TILE_SIDE for start, end in parts)
-    assert all(end - start >= TILE_OVERLAP for (_, end), (start, _) in zip(parts, parts[1:], strict=False))
+    assert all(end - start >= TILE_OVERLAP for (_, end), (start, _) in itertools.pairwise(parts))
