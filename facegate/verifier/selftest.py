@@ -160,7 +160,8 @@ def _templates(
     """Return a template for each picture, float32 (n, d)."""
     crops = [align_all(picture, [places], alignment) for picture, places in zip(pictures, landmarks, strict=True)]
     try:
-        return extractor.extract(np.concatenate(crops))
+        # One by one, as the door does it: ONNX Runtime keeps the memory of the largest batch it ever saw.
+        return np.concatenate([extractor.extract(crop) for crop in crops])
     except ValueError as error:
         raise NotReadyError(f"The verifier fails its self-test: {error}", MEND) from error
 
