@@ -95,6 +95,9 @@ class EmbeddedBroker:
         await broker.start()
         self._started.set()
         await self._stop.wait()
+        for server in broker._servers.values():  # noqa: SLF001 - shutdown() would let clients in again meanwhile
+            if server.instance is not None:
+                server.instance.close()
         try:
             await asyncio.wait_for(broker.shutdown(), STOP_SECONDS)
         except (TimeoutError, BrokerError):

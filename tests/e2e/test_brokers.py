@@ -1,101 +1,18 @@
-"""The client against real brokers: mosquitto, with TLS and logins and restarts, and the embedded one."""
+"""The client against real brokers: mosquitto with its restarts, and the embedded one."""
 
 import json
-import shutil
 import socket
-import subprocess
-import threading
 import time
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import paho.mqtt.client as paho
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from facegate.errors import NotReadyError
 from facegate.mqtt.broker import EmbeddedBroker
 from facegate.mqtt.client import MqttClient
-from facegate.mqtt.topics import Topics
 from facegate.settings import MqttSection
-from tests.mosquitto import free_port, mosquitto_in, require
-
-TOPICS = Topics()
-IMAGE = TOPICS.image("porch")
-DECISION = TOPICS.decision("front")
-
-
-def eventually(condition, seconds=10.0):
-    """Poll until it holds, and tell whether it did."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-class Gate:
-    """What a daemon is to the client: it keeps messages, and says at each connection that it is online."""
-
-    def __init__(self, section, *, newest=True):
-        self.messages = []
-        self.connections = 0
-        self.client = MqttClient(section, TOPICS, self.messages.append, self.welcome, newest=newest)
-
-    def welcome(self):
-        assert self.client.publish(TOPICS.status, '{"state": "online"}', retain=True)
-        self.connections += 1
-
-    @property
-    def payloads(self):
-        return [message.payload for message in self.messages]
-
-
-@contextmanager
-def gate(section, *, newest=True):
-    started = Gate(section, newest=newest)
-    started.client.start()
-    try:
-        yield started
-    finally:
-        started.client.stop()
-
-
-@contextmanager
-def neighbour(port, *filters, protocol=paho.MQTTv5, received=None):
-    """An ordinary client, as cameras and actuators are."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=protocol)
-    subscribed = threading.Event()
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = lambda _client, _data, message: received.append(message)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    if filters:
-        client.subscribe([(name, 1) for name in filters])
-        assert subscribed.wait(5)
-    try:
-        yield client
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
-def section_for(broker, **more):
-    return MqttSection(host="127.0.0.1", port=broker.port, **more)
-
-
-def push(client, topic, payload, *, retain=False, **properties):
-    carried = Properties(PacketTypes.PUBLISH)
-    if properties:
-        carried.UserProperty = list(properties.items())
-    client.publish(topic, payload, 1, retain, carried if properties else None).wait_for_publish(5)
+from tests.e2e.neighbours import DECISION, IMAGE, TOPICS, Mute, eventually, gate, neighbour, push, section_for
+from tests.mosquitto import free_port
 
 
 def test_a_picture_comes_in_with_its_properties_and_a_decision_is_acknowledged(mosquitto):
@@ -231,41 +148,6 @@ def test_messages_too_large_for_the_broker_are_not_sent(mosquitto):
         assert not daemon.client.publish(DECISION, b"x", expires_seconds=float("nan"))
 
 
-class Mute:
-    """A broker that takes everything and acknowledges nothing, as one behind a dead network does."""
-
-    def __init__(self, granted=b"\x01" * 8):
-        self.granted = granted
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        self.connections = 0
-        self.published = 0
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, connection):
-        connection.recv(65536)  # CONNECT
-        connection.sendall(bytes([0x20, 3, 0, 0, 0]))
-        subscribe = connection.recv(65536)
-        connection.sendall(bytes([0x90, 11, *self.mid_of(subscribe), 0]) + self.granted)
-        while data := connection.recv(65536):
-            self.published += data.count(b"a grant")
-        connection.close()
-
-    @staticmethod
-    def mid_of(subscribe):
-        body = 2 if subscribe[1] < 128 else 3
-        return subscribe[body : body + 2]
-
-
 def test_a_grant_that_nobody_acknowledges_takes_the_connection_along_and_is_never_resent():
     broker = Mute()
     client = MqttClient(MqttSection(host="127.0.0.1", port=broker.port), TOPICS, lambda _: None, lambda: None)
@@ -280,92 +162,6 @@ def test_a_grant_that_nobody_acknowledges_takes_the_connection_along_and_is_neve
     finally:
         client.stop()
         broker.server.close()
-
-
-def make_certificates(folder):
-    """A CA of our own, a certificate for 127.0.0.1, and one for the client."""
-    now = datetime.now(UTC)
-
-    def certificate(name, key, issuer, issuer_key, extension):
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer or subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(extension, critical=True)
-            .sign(issuer_key, hashes.SHA256())
-        )
-        (folder / f"{name}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return made
-
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ca", "server", "client")}
-    authority = certificate("ca", keys["ca"], None, keys["ca"], x509.BasicConstraints(ca=True, path_length=0))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate("server", keys["server"], authority.subject, keys["ca"], address)
-    certificate(
-        "client", keys["client"], authority.subject, keys["ca"], x509.SubjectAlternativeName([x509.DNSName("c")])
-    )
-
-
-@pytest.fixture(scope="module")
-def tls_broker(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    make_certificates(folder)
-    passwords = folder / "passwords"
-    require(shutil.which("mosquitto_passwd"), "mosquitto_passwd", "mosquitto")
-    subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "facegate", "a long password"], check=True)
-    (folder / "password").write_text("a long password\nanother line\n")
-    (folder / "acl").write_text("user facegate\ntopic readwrite facegate/#\ntopic read homeassistant/status\n")
-    with mosquitto_in(
-        folder,
-        f"cafile {folder}/ca.crt",
-        f"certfile {folder}/server.crt",
-        f"keyfile {folder}/server.key",
-        "require_certificate true",
-        "allow_anonymous false",
-        f"password_file {passwords}",
-        f"acl_file {folder}/acl",
-    ) as broker:
-        broker.secrets = {
-            "tls": True,
-            "ca": folder / "ca.crt",
-            "cert": folder / "client.crt",
-            "key": folder / "client.key",
-            "username": "facegate",
-            "password_file": folder / "password",
-        }
-        yield broker
-
-
-def test_tls_with_a_ca_of_ones_own_a_client_certificate_and_a_password_file(tls_broker):
-    with gate(section_for(tls_broker, **tls_broker.secrets)) as daemon:
-        assert daemon.client.wait_connected(5)
-        assert daemon.client.publish(DECISION, "x", expires_seconds=5)
-        assert eventually(lambda: daemon.connections == 1)
-
-
-def test_a_broker_of_an_unknown_ca_is_not_spoken_to(tls_broker):
-    section = section_for(tls_broker, **(tls_broker.secrets | {"ca": None}))
-    with gate(section) as daemon:
-        assert eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in daemon.client.problem)
-        assert not daemon.client.connected
-
-
-def test_a_wrong_password_is_named_and_nothing_of_it_told(tls_broker, tmp_path):
-    (tmp_path / "wrong").write_text("guessed\n")
-    section = section_for(tls_broker, **(tls_broker.secrets | {"password_file": tmp_path / "wrong"}))
-    with gate(section) as daemon:
-        assert eventually(lambda: "not authorized" in daemon.client.problem)
-        assert "guessed" not in daemon.client.problem
 
 
 def test_a_refused_subscription_is_reported():
