@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from facegate.core.decision import Decision, Outcome, Reason, rfc3339
 from facegate.core.policy import History
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.storage.engine import reading, writing
-from facegate.storage.events import DECIDED, IN, add_to_tally, settle, upserting
+from facegate.storage.events import DECIDED, IN, add_to_tally, settle, take_in
 from facegate.storage.signing import canonical
-from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow, EventRow
+from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow
 
 STRANGERS: Final = (Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.ATTACK_SUSPECTED, Reason.CHALLENGE_FAILED)
 """Denials of somebody who was seen and not recognised; these count towards a lockout."""
@@ -25,6 +25,12 @@ GENESIS: Final = "0" * 64
 
 Word = str  # "confirmed" or "denied"
 Query = Select[int, str, str | None, datetime | None]
+
+#: Built once: building a statement costs more than running it.
+_END: Final = select(ChainRow.position, ChainRow.hash).with_for_update()
+_MOVE_END: Final = update(ChainRow).values(position=bindparam("to"), hash=bindparam("newest"))
+_ADD: Final = insert(DecisionRow)
+_NAME: Final = insert(DecisionEventRow)
 
 
 def link(previous: str, document: str) -> str:
@@ -167,11 +173,11 @@ def _filtered(statement: Query, filters: Filters) -> Query:
 
 def _append(connection: Connection, decision: Decision) -> int:
     """Put the decision at the end of the chain; the end is locked until the transaction is over."""
-    position, previous = connection.execute(select(ChainRow.position, ChainRow.hash).with_for_update()).tuples().one()
+    position, previous = connection.execute(_END).tuples().one()
     document = canonical(decision.to_json())
     newest = link(previous, document)
     connection.execute(
-        insert(DecisionRow),
+        _ADD,
         {
             "position": position + 1,
             "id": decision.id,
@@ -184,7 +190,7 @@ def _append(connection: Connection, decision: Decision) -> int:
             "hash": newest,
         },
     )
-    connection.execute(update(ChainRow).values(position=position + 1, hash=newest))
+    connection.execute(_MOVE_END, {"to": position + 1, "newest": newest})
     return position + 1
 
 
@@ -194,16 +200,12 @@ def _name_events(connection: Connection, decision: Decision, position: int) -> N
     if not events:
         return
     camera = decision.cameras[0] if decision.cameras else ""
-    take_in = upserting(connection)(EventRow).on_conflict_do_nothing(index_elements=[EventRow.event])
-    missed = 0
-    for event in events:
-        row = {"event": event, "camera": camera, "received_at": decision.decided_at, "digest": "", "settled_by": None}
-        missed += connection.execute(take_in, row).rowcount
+    missed = sum(take_in(connection, event, camera, decision.decided_at, "") for event in events)
     settled = settle(connection, events, DECIDED)
     if len(settled) != len(events):
         twice = next(event for event in events if event not in settled)
         raise RefusedError(f"Event {twice} was settled before", "An event has one answer")
-    connection.execute(insert(DecisionEventRow), [{"event": event, "position": position} for event in events])
+    connection.execute(_NAME, [{"event": event, "position": position} for event in events])
     add_to_tally(connection, {IN: missed, DECIDED: len(events)})
 
 

@@ -5,7 +5,9 @@ transaction: whoever comes second changes nothing and counts nothing, in whichev
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
@@ -28,18 +30,44 @@ _SETTLE: Final = (
     .values(settled_by=bindparam("reason"))
 )
 
+_SEEN: Final = (
+    select(EventRow.event)
+    .where(EventRow.digest == bindparam("which"), EventRow.received_at >= bindparam("since"))
+    .limit(1)
+)
+_TALLY: Final = select(TallyRow.name, TallyRow.count)
 
-def upserting(connection: Connection) -> Any:
-    """Return the `insert` of the database's dialect, which can answer conflicts."""
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What each event needs, built once: building a statement costs more than running it."""
+
+    take_in: Any
+    add: Any
+
+
+@cache
+def statements(dialect: str) -> Statements:
+    """Return the statements for a database's dialect, whose `insert` can answer conflicts."""
+    insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    add = insert(TallyRow)
+    return Statements(
+        take_in=insert(EventRow).on_conflict_do_nothing(index_elements=[EventRow.event]),
+        add=add.on_conflict_do_update(
+            index_elements=[TallyRow.name], set_={"count": TallyRow.count + add.excluded.count}
+        ),
+    )
+
+
+def take_in(connection: Connection, event: str, camera: str, received_at: datetime, digest: str) -> bool:
+    """Note an event as open; False if it is known. The sums are the caller's to add to."""
+    row = {"event": event, "camera": camera, "received_at": received_at, "digest": digest, "settled_by": None}
+    return connection.execute(statements(connection.dialect.name).take_in, row).rowcount == 1
 
 
 def add_to_tally(connection: Connection, sums: dict[str, int]) -> None:
     """Add to the sums, always in one order, so that two writers never wait for each other."""
-    insert = upserting(connection)(TallyRow)
-    statement = insert.on_conflict_do_update(
-        index_elements=[TallyRow.name], set_={"count": TallyRow.count + insert.excluded.count}
-    )
+    statement = statements(connection.dialect.name).add
     for name in sorted(sums):
         if sums[name]:
             connection.execute(statement, {"name": name, "count": sums[name]})
@@ -66,10 +94,8 @@ class SqlEventLog:
         Raises:
             NotReadyError: The database fails; the event was not taken in.
         """
-        row = {"event": event, "camera": camera, "received_at": received_at, "digest": digest, "settled_by": None}
         with writing(self._engine) as connection:
-            statement = upserting(connection)(EventRow).on_conflict_do_nothing(index_elements=[EventRow.event])
-            is_new = connection.execute(statement, row).rowcount == 1
+            is_new = take_in(connection, event, camera, received_at, digest)
             add_to_tally(connection, {IN: 1, REPLAYED: 0 if is_new else 1})
         return is_new
 
@@ -88,9 +114,8 @@ class SqlEventLog:
 
     def seen(self, digest: str, since: datetime) -> bool:
         """Tell whether the same picture came in since a moment: a repeated picture that came without an id."""
-        statement = select(EventRow.event).where(EventRow.digest == digest, EventRow.received_at >= since).limit(1)
         with reading(self._engine) as connection:
-            return connection.execute(statement).first() is not None
+            return connection.execute(_SEEN, {"which": digest, "since": since}).first() is not None
 
     def recover(self, cameras: Sequence[str] | None = None) -> int:
         """Count what a former run left open as interrupted; return how many those were.
@@ -109,7 +134,7 @@ class SqlEventLog:
     def tally(self) -> Tally:
         """Return `{"in": n, "decided": n, "counted": {reason: n}}` over all that ever came in."""
         with reading(self._engine) as connection:
-            sums = dict(connection.execute(select(TallyRow.name, TallyRow.count)).tuples().all())
+            sums = dict(connection.execute(_TALLY).tuples().all())
         counted = {name: count for name, count in sorted(sums.items()) if name not in (IN, DECIDED)}
         return {"in": sums.get(IN, 0), "decided": sums.get(DECIDED, 0), "counted": counted}
 

@@ -4,9 +4,13 @@ Whoever changes one of them calls `bump` first. On PostgreSQL that locks the row
 on SQLite they do anyway.
 """
 
+from typing import Final
+
 from sqlalchemy import Connection, select, update
 
 from facegate.storage.tables import RevisionRow
+
+_CURRENT: Final = select(RevisionRow.number)
 
 
 def bump(connection: Connection) -> str:
@@ -23,4 +27,4 @@ def set_vault_key(connection: Connection, key: str) -> None:
 
 def current(connection: Connection) -> int:
     """Return the number."""
-    return int(connection.execute(select(RevisionRow.number)).scalar_one())
+    return int(connection.execute(_CURRENT).scalar_one())
