@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.mosquitto import Mosquitto, mosquitto_in
+from tests.postgresql import cluster, database_of
 
 
 @pytest.fixture
@@ -29,3 +30,17 @@ def household(household_template, tmp_path) -> Path:
     from tests.e2e.household import copy_household
 
     return copy_household(household_template, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL of the session's own; its URL without a database."""
+    with cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    with database_of(postgresql_server) as url:
+        yield url

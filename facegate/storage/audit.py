@@ -79,7 +79,7 @@ class _Link:
 def verify(engine: Engine, signer: DecisionSigner, now: datetime) -> Audit:
     """Walk the whole chain from its oldest kept link to its head."""
     with reading(engine) as connection:
-        head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).tuples().one())
+        head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).one())
         start, broken = _start(connection, signer, now)
         checked, last = 0, start
         for row in _rows(connection):
@@ -95,7 +95,7 @@ def verify(engine: Engine, signer: DecisionSigner, now: datetime) -> Audit:
 def checkpoint(engine: Engine, signer: DecisionSigner, now: datetime) -> dict[str, Any]:
     """Return the signed head of the chain, for sending out."""
     with reading(engine) as connection:
-        head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).tuples().one())
+        head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).one())
     return _told(head, now) | {"jws": signer.sign_claims(_claims(head, now))}
 
 
@@ -108,7 +108,7 @@ def cut(engine: Engine, signer: DecisionSigner, *, before: datetime, now: dateti
         newest = select(DecisionRow.position, DecisionRow.hash).order_by(DecisionRow.position.desc()).limit(1)
         if limit is not None:
             newest = newest.where(DecisionRow.position < limit)
-        row = connection.execute(newest).tuples().one_or_none()
+        row = connection.execute(newest).one_or_none()
         if row is None:
             return 0
         last = _Link(*row)

@@ -173,7 +173,7 @@ def _filtered(statement: Query, filters: Filters) -> Query:
 
 def _append(connection: Connection, decision: Decision) -> int:
     """Put the decision at the end of the chain; the end is locked until the transaction is over."""
-    position, previous = connection.execute(_END).tuples().one()
+    position, previous = connection.execute(_END).one()
     document = canonical(decision.to_json())
     newest = link(previous, document)
     connection.execute(

@@ -52,7 +52,10 @@ def statements(dialect: str) -> Statements:
     insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
     add = insert(TallyRow)
     return Statements(
-        take_in=insert(EventRow).on_conflict_do_nothing(index_elements=[EventRow.event]),
+        # Without the option SQLAlchemy does not ask PostgreSQL's driver how many rows an INSERT made.
+        take_in=insert(EventRow)
+        .on_conflict_do_nothing(index_elements=[EventRow.event])
+        .execution_options(preserve_rowcount=True),
         add=add.on_conflict_do_update(
             index_elements=[TallyRow.name], set_={"count": TallyRow.count + add.excluded.count}
         ),
@@ -134,7 +137,7 @@ class SqlEventLog:
     def tally(self) -> Tally:
         """Return `{"in": n, "decided": n, "counted": {reason: n}}` over all that ever came in."""
         with reading(self._engine) as connection:
-            sums = dict(connection.execute(_TALLY).tuples().all())
+            sums = dict(connection.execute(_TALLY).all())
         counted = {name: count for name, count in sorted(sums.items()) if name not in (IN, DECIDED)}
         return {"in": sums.get(IN, 0), "decided": sums.get(DECIDED, 0), "counted": counted}
 

@@ -195,7 +195,7 @@ class Photos:
         """Store the templates that another model made of stored photos, by the photo's number, in one transaction."""
         with writing(self._engine) as connection:
             self._vault_for_sealing(connection)
-            rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest)).tuples()
+            rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest))
             known = {row[0]: _Owner(*row) for row in rows}
             made = set(connection.execute(select(ReferenceRow.photo_id).where(ReferenceRow.model == model)).scalars())
             fresh = {

@@ -241,10 +241,10 @@ def groups(connection: Connection) -> list[Group]:
     users: dict[str, list[str]] = {
         EVERYONE: list(connection.execute(select(UserRow.slug).order_by(UserRow.slug)).scalars())
     }
-    for group, slug in connection.execute(joined).tuples():
+    for group, slug in connection.execute(joined):
         users.setdefault(group, []).append(slug)
     doors: dict[str, list[str]] = {}
-    for group, slug in connection.execute(permitted).tuples():
+    for group, slug in connection.execute(permitted):
         doors.setdefault(group, []).append(slug)
     return [
         Group(group, tuple(users.get(group, ())), tuple(doors.get(group, ()))) for group in sorted(users.keys() | doors)
@@ -284,7 +284,7 @@ def _groups(connection: Connection, ids: set[int] | None) -> dict[int, list[str]
 
 
 def _counts(connection: Connection) -> tuple[dict[int, int], dict[int, dict[str, int]]]:
-    photos = connection.execute(select(PhotoRow.user_id, func.count()).group_by(PhotoRow.user_id)).tuples().all()
+    photos = connection.execute(select(PhotoRow.user_id, func.count()).group_by(PhotoRow.user_id)).all()
     statement = (
         select(PhotoRow.user_id, ReferenceRow.model, func.count())
         .join(ReferenceRow, ReferenceRow.photo_id == PhotoRow.id)

@@ -1,0 +1,78 @@
+import sqlite3
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from facegate.errors import NotReadyError
+from facegate.settings import Settings
+from facegate.storage import open_storage, schema
+from facegate.storage.engine import open_engine, reading
+from facegate.storage.tables import Base
+
+
+def differences(engine):
+    with reading(engine) as connection:
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'facegate.db'}")
+    yield engine
+    engine.dispose()
+
+
+def test_upgrading_from_nothing_gives_the_tables(engine):
+    schema.upgrade(engine)
+    assert differences(engine) == []
+
+
+def test_each_step_goes_down_and_up_again(engine):
+    schema.upgrade(engine)
+    for revision in ("0001", "base"):
+        schema.downgrade(engine, revision)
+        schema.upgrade(engine)
+        assert differences(engine) == []
+        schema.require_current(engine)
+
+
+def test_the_status_tells_empty_old_and_current_apart(engine):
+    assert schema.status(engine) == schema.SchemaStatus("", schema.needed(), empty=True)
+    schema.upgrade(engine, "0001")
+    assert schema.status(engine) == schema.SchemaStatus("0001", schema.needed(), empty=False)
+    schema.upgrade(engine)
+    assert schema.status(engine).is_current
+
+
+def test_an_old_schema_is_refused_with_the_command_that_upgrades_it(engine):
+    schema.upgrade(engine, "0001")
+    with pytest.raises(NotReadyError, match=r"has schema 0001, this facegate needs 0002\. Run: facegate db upgrade"):
+        schema.require_current(engine)
+
+
+def test_a_newer_schema_is_refused(engine, tmp_path):
+    schema.upgrade(engine)
+    with sqlite3.connect(tmp_path / "facegate.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(NotReadyError, match="has schema 9999, this facegate knows"):
+        schema.require_current(engine)
+
+
+def test_only_an_empty_database_is_upgraded_by_itself(engine):
+    schema.upgrade(engine, "0001")
+    with pytest.raises(NotReadyError, match="Run: facegate db upgrade"):
+        schema.upgrade_if_empty(engine)
+    assert schema.status(engine).current == "0001"
+
+
+def test_a_database_of_somebody_else_is_never_upgraded(engine, tmp_path):
+    with sqlite3.connect(tmp_path / "facegate.db") as connection:
+        connection.execute("CREATE TABLE theirs (id INTEGER)")
+    with pytest.raises(NotReadyError, match="has schema none"):
+        schema.upgrade_if_empty(engine)
+
+
+def test_opening_an_empty_database_names_the_command(tmp_path):
+    with pytest.raises(NotReadyError, match=r"The database is empty\. Run: facegate db upgrade"):
+        open_storage(Settings(data_dir=tmp_path))
