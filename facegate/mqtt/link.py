@@ -160,16 +160,19 @@ class Link:
         return self._heard(reason, topic)
 
     def abort(self, problem: str) -> None:
-        """Throw the connection away with whatever it has not sent."""
-        self.give_up(problem)
+        """Throw the connection away with whatever it has not sent.
+
+        The socket goes first: whoever learns that the link is lost says good-bye, which would send what waits.
+        """
+        self.problem = self.problem or problem
         connection: Any = self._paho.socket()
-        if connection is None:
-            return
-        try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket's, which would go on in plain text
-        except OSError:
-            log.debug("The connection was closed already")
+        if connection is not None:
+            try:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket's, which would go on in plain text
+            except OSError:
+                log.debug("The connection was closed already")
+        self.give_up(problem)
 
     def close(self, seconds: float) -> None:
         """Say good-bye, and end within about so long."""

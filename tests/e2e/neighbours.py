@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -103,7 +103,11 @@ class Mute:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+
+    def answer(self, connection):
+        with connection, suppress(OSError):
+            self.serve(connection)
 
     def serve(self, connection):
         connection.recv(65536)  # CONNECT
@@ -112,7 +116,6 @@ class Mute:
         connection.sendall(bytes([0x90, 11, *self.mid_of(subscribe), 0]) + self.granted)
         while data := connection.recv(65536):
             self.published += data.count(b"a grant")
-        connection.close()
 
     @staticmethod
     def mid_of(subscribe):
