@@ -39,7 +39,7 @@ LARGE: Final = 200.0
 SMALL: Final = 56.0
 #: Side of the close look, and of the face in it.
 CLOSE_SIDE: Final = 224
-CLOSE_FACE: Final = 96.0
+CLOSE_FACE: Final = 80.0
 #: Large faces are often found in parts as well: what lies in another face by more than this is no face of its own.
 INSIDE: Final = 0.6
 MOST_FACES: Final = 200
@@ -68,7 +68,7 @@ class YuNetDetector:
     to make); the objects keep the memory of the largest canvas that they saw, which is why no canvas is large.
     """
 
-    def __init__(self, model: Path | None = None, score: float = 0.6, overlap: float = 0.3) -> None:
+    def __init__(self, model: Path | None = None, score: float = 0.75, overlap: float = 0.3) -> None:
         """Load and try the network.
 
         Args:
