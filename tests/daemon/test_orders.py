@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from facegate.core.policy import Mode
+from facegate.daemon.orders import MAX_ORDERS, Orders, Powers
+from facegate.errors import UnusableInputError
+from facegate.mqtt.message import Message
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.modes, self.told, self.announced = [], [], 0
+        self.failing = False
+        self.orders = Orders(
+            Powers(set_mode=self.set_mode, rollback=self.rollback, tell_models=self.told.append, announce=self.announce)
+        )
+
+    def set_mode(self, door, mode) -> None:
+        if door == "nowhere":
+            raise UnusableInputError("There is no door nowhere", "Name one that is there")
+        self.modes.append((door, mode))
+
+    def rollback(self) -> str:
+        if self.failing:
+            raise UnusableInputError("No model was in charge before this one", "Activate one")
+        return "old@000000000000"
+
+    def announce(self) -> None:
+        self.announced += 1
+
+
+@pytest.mark.parametrize(
+    ("word", "mode"),
+    [("lockdown", Mode.LOCKDOWN), ("disarm", Mode.DISARMED), ("arm", Mode.ARMED), ("arm\n", Mode.ARMED)],
+)
+def test_a_word_to_a_door_changes_its_mode(word, mode):
+    rig = Rig()
+    rig.orders.hear_door("front", Message("facegate/doors/front/command", word.encode()))
+    assert rig.modes == []  # not on the network's thread
+    rig.orders.carry_out()
+    assert rig.modes == [("front", mode)]
+
+
+@pytest.mark.parametrize("payload", [b"", b"open", b"\xff", b"x" * 10_000, b'{"lockdown": true}'])
+def test_what_is_no_order_changes_nothing(payload):
+    rig = Rig()
+    rig.orders.hear_door("front", Message("facegate/doors/front/command", payload))
+    rig.orders.hear_models(Message("facegate/models/command", payload))
+    rig.orders.carry_out()
+    assert rig.modes == []
+    assert rig.told == []
+
+
+def test_a_retained_order_is_not_honoured():
+    rig = Rig()
+    rig.orders.hear_door("front", Message("facegate/doors/front/command", b"disarm", retained=True))
+    rig.orders.hear_models(Message("facegate/models/command", b"rollback", retained=True))
+    rig.orders.carry_out()
+    assert rig.modes == []
+    assert rig.told == []
+
+
+def test_an_order_that_fails_does_not_hold_up_the_next():
+    rig = Rig()
+    for door in ("nowhere", "front"):
+        rig.orders.hear_door(door, Message(f"facegate/doors/{door}/command", b"lockdown"))
+    rig.orders.carry_out()
+    assert rig.modes == [("front", Mode.LOCKDOWN)]
+
+
+def test_a_rollback_says_what_became_of_it():
+    rig = Rig()
+    rig.orders.hear_models(Message("facegate/models/command", b"rollback"))
+    rig.orders.carry_out()
+    rig.failing = True
+    rig.orders.hear_models(Message("facegate/models/command", b"rollback"))
+    rig.orders.carry_out()
+    assert [json.loads(text)["verdict"] for text in rig.told] == ["rolled_back", "refused"]
+
+
+def test_a_flood_of_orders_is_bounded():
+    rig = Rig()
+    for _ in range(MAX_ORDERS * 2):
+        rig.orders.hear_door("front", Message("facegate/doors/front/command", b"lockdown"))
+    rig.orders.carry_out()
+    assert len(rig.modes) == MAX_ORDERS
+
+
+def test_home_assistants_birth_announces_the_entities_again():
+    rig = Rig()
+    rig.orders.hear_homeassistant(Message("homeassistant/status", b"online"))
+    rig.orders.hear_homeassistant(Message("homeassistant/status", b"offline"))
+    rig.orders.carry_out()
+    assert rig.announced == 1
