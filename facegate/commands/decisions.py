@@ -4,12 +4,12 @@ import json
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.commands.users import AsJson, opened
+from facegate.commands.users import AsJson, opened, readable
 from facegate.core.decision import Outcome, Reason
 from facegate.errors import UnusableInputError
 
@@ -153,12 +153,3 @@ def cells(one: "Recorded") -> tuple[object, ...]:
 def number(value: float | None) -> str:
     """Write a score."""
     return "" if value is None else f"{value:.3f}"
-
-
-def readable(value: Any) -> str:
-    """Write a value of the JSON form for a person."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
-    return "" if value is None else str(value)

@@ -86,7 +86,7 @@ def add(  # noqa: PLR0917 - options of a command
     plain = Door(door, name or door, (), permissions=(Permission(EVERYONE),), zone=zone or machine_zone())
     wishes = Wishes(camera, name, group, hours, zone, target_fmr, agreeing_frames, alone, lockout, cooldown)
     made = changed(plain, wishes)
-    with opened() as storage:
+    with opened(upgrade_empty=True) as storage:
         storage.doors.add(made)
     told(made, "added", as_json=as_json)
 

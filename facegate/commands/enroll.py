@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate.commands.output import console, print_json, say, warn
+from facegate.commands.users import counted
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
@@ -124,8 +125,3 @@ def tell(result: "EnrollmentResult") -> None:
         say(f"{kind} {result.slug}: {counted(len(result.accepted), 'photo')} enrolled{replaced} (model {result.model})")
     if result.refused:
         say(f"{counted(len(result.refused), 'photo')} refused")
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -24,11 +24,27 @@ Slug = Annotated[str, typer.Argument(help="Slug of the user, such as alice.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def opened() -> "Storage":
-    """Open the storage that the settings name."""
+def opened(*, upgrade_empty: bool = False) -> "Storage":
+    """Open the storage that the settings name; a command that fills an empty database may make its schema."""
     from facegate.storage import open_storage  # noqa: PLC0415 - `--help` needs no database
 
-    return open_storage(load_settings())
+    return open_storage(load_settings(), upgrade_empty=upgrade_empty)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def readable(value: Any) -> str:
+    """Write a value of a JSON form for a person."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def to_json(person: "Person") -> dict[str, Any]:
@@ -90,7 +106,7 @@ def show(user: Slug, as_json: AsJson = False) -> None:
         print_json(document)
         return
     shown = {name: value for name, value in document.items() if name != "enrolled"}
-    print_table(user, ("", ""), list(shown.items()))
+    print_table(user, ("", ""), [(name, readable(value)) for name, value in shown.items()])
     print_table(
         "Photos",
         ("photo", "enrolled", "face px", "sharpness", "brightness"),
@@ -150,9 +166,11 @@ def remove(
     if as_json:
         print_json(receipt)
         return
-    say(f"{user} is erased: {person.photos} photos, {sum(person.references.values())} references")
+    references = sum(person.references.values())
+    say(f"{user} is erased: {counted(person.photos, 'photo')}, {counted(references, 'reference')}")
     if named:
-        say(f"{named} decisions name the slug {user} until their retention ends; backups are yours to delete")
+        say(f"{counted(named, 'decision')} in the chain keep the slug {user} until their retention ends")
+    say("Backups and exports that you made are yours to delete")
 
 
 @app.command()
@@ -182,7 +200,8 @@ def export(
     if as_json:
         print_json(told)
     else:
-        say(f"{target}: {told['photos']} photos, {told['decisions']} decisions; it shows a person, keep it safe")
+        photos, decisions = len(document["photos"]), len(document["decisions"])
+        say(f"{target}: {counted(photos, 'photo')}, {counted(decisions, 'decision')}; it shows a person, keep it safe")
 
 
 def everything_about(storage: "Storage", user: str) -> dict[str, Any]:

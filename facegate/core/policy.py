@@ -166,6 +166,8 @@ def refusal(  # noqa: PLR0911 - a clause, a way out
     if not any(permission.hours.hold(local) for permission in theirs):
         return Reason.OUTSIDE_HOURS
     last = (history.granted or {}).get(user.slug)
-    if last is not None and (now - last).total_seconds() < door.limits.cooldown_seconds:
+    # A clock that was set back makes the time since then negative; a limit of 0 is off nevertheless.
+    cooldown = door.limits.cooldown_seconds
+    if cooldown and last is not None and (now - last).total_seconds() < cooldown:
         return Reason.COOLING_DOWN
     return None

@@ -27,7 +27,7 @@ from facegate.core.quality import ENROLLMENT, shortcoming
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import Settings
 from facegate.storage.opening import Storage
-from facegate.storage.photos import Enrolled, Enrollee, NewPhoto
+from facegate.storage.photos import Crop, Enrolled, Enrollee, NewPhoto
 from facegate.storage.users import checked_group, checked_slug
 from facegate.verifier.keepsake import aligned_again, cut_out
 from facegate.verifier.library import Model, library_of
@@ -124,8 +124,7 @@ class _Seen:
 
     name: str
     digest: str
-    pixels: Pixels
-    face: Face
+    kept: Crop
     crop: Pixels
     quality: Quality
 
@@ -257,16 +256,16 @@ class Enrollment:
         quality = measure(pixels, face, crop, self.alignment)
         if not force_quality and (short := shortcoming(quality, ENROLLMENT)) is not None:
             raise RefusedError(f"Not good enough: {short.sentence}", short.advice)
-        return _Seen(picture.name, hashlib.sha256(picture.data).hexdigest(), pixels, face, crop, quality)
+        digest = hashlib.sha256(picture.data).hexdigest()
+        return _Seen(picture.name, digest, cut_out(pixels, face.landmarks), crop, quality)  # a batch of photos is large
 
     def _extracted(self, batch: Sequence[_Seen]) -> Iterator[_Candidate]:
         templates = self.extractor.extract(np.stack([seen.crop for seen in batch]))
         for seen, template in zip(batch, templates, strict=True):
-            kept = cut_out(seen.pixels, seen.face.landmarks)
             measured = {name: float(value) for name, value in asdict(seen.quality).items()}
             short = shortcoming(seen.quality, ENROLLMENT)
             warnings = (f"enrolled although {short.sentence}",) if short else ()
-            yield _Candidate(seen.name, NewPhoto(seen.digest, kept, template, measured), seen.quality, warnings)
+            yield _Candidate(seen.name, NewPhoto(seen.digest, seen.kept, template, measured), seen.quality, warnings)
 
     def _known(self, slug: str, checked: Sequence[_Candidate], *, replace: bool) -> set[str]:
         """Return the names of photos whose very file is enrolled already, or was given twice."""
@@ -286,9 +285,11 @@ class Enrollment:
         roster = self.storage.gallery.roster(self.extractor.model)
         threshold = self._threshold(roster)
         passed: list[_Candidate] = []
+        templates = np.array([one.photo.template for one in candidates])
         for number, one in enumerate(candidates):
-            peers = [other.photo.template for at, other in enumerate(candidates) if at != number]
-            likeness = compare(slug, one.photo, roster, peers)
+            peers = templates @ one.photo.template
+            peers[number] = -np.inf
+            likeness = compare(slug, one.photo.template, roster, float(peers.max()) if len(peers) > 1 else None)
             if likeness.is_of_another(threshold) and not force:
                 refused.append(Refused(one.name, likeness.told(threshold), TELL_APART))
                 continue
@@ -344,25 +345,28 @@ class Likeness:
         return tuple(told)
 
 
-def compare(slug: str, photo: NewPhoto, roster: Roster, peers: Sequence[Template]) -> Likeness:
-    """Hold a new photo against the user's references, the other photos of the call, and everybody else's references."""
+def compare(slug: str, template: Template, roster: Roster, peers: float | None) -> Likeness:
+    """Hold a new template against the user's references and everybody else's.
+
+    Args:
+        slug: The user.
+        template: Of the new photo.
+        roster: Everybody, at one revision.
+        peers: Best score with another photo of the same call, or None if it is alone.
+    """
     references = roster.references
     if not len(references):
-        return Likeness(None, _best(photo.template, peers), None, None)
-    alike = references.templates @ photo.template
+        return Likeness(None, peers, None, None)
+    alike = references.templates @ template
     number = references.users.index(slug) if slug in references.users else -1
     theirs = references.owners == number
     own = float(alike[theirs].max()) if theirs.any() else None
     if theirs.all():
-        return Likeness(own, _best(photo.template, peers), None, None)
+        return Likeness(own, peers, None, None)
     alike[theirs] = -np.inf
     best = int(np.argmax(alike))
     other_user = references.users[int(references.owners[best])]
-    return Likeness(own, _best(photo.template, peers), float(alike[best]), other_user)
-
-
-def _best(template: Template, peers: Sequence[Template]) -> float | None:
-    return max((float(peer @ template) for peer in peers), default=None)
+    return Likeness(own, peers, float(alike[best]), other_user)
 
 
 def _first_of_each(candidates: Sequence[_Candidate]) -> list[_Candidate]:

@@ -2,7 +2,7 @@
 
 A region around the face is cut out along the pixels. Where `vision.align` would reduce the picture by a whole number
 before it samples, the region is reduced by the same number on the same grid: aligning the region then gives, for the
-alignment that is kept in mind here, the crop that the photo itself would give, to the last bit. Others come near.
+alignment that is kept in mind here, the crop that the photo itself would give, but for the rounding of sampling.
 """
 
 from typing import Final

@@ -1,0 +1,239 @@
+"""The commands that keep house, as an operator calls them: words in, one clear line and an exit code out."""
+
+import json
+import sqlite3
+import stat
+
+import pytest
+
+from facegate.commands.main import run
+from facegate.core.decision import Reason
+from facegate.settings import load_settings
+from facegate.storage import open_storage
+from facegate.storage.photos import Enrollee
+from tests.fakes import START
+from tests.storage.decisions import MODEL, a_decision
+from tests.storage.photos import a_photo
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path, monkeypatch):
+    for name in ("FACEGATE_CONFIG", "FACEGATE_DATABASE__URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def gate():
+    """A database with two users, a door and two decisions."""
+    with open_storage(load_settings(), upgrade_empty=True) as storage:
+        storage.photos.enroll(Enrollee("alice", "Alice A.", ("staff",)), [a_photo(0)], model=MODEL, now=START)
+        storage.photos.enroll(Enrollee("bob"), [a_photo(1)], model=MODEL, now=START)
+        storage.decisions.record(storage.signer.sign(a_decision("event-1", id="decision-1")))
+        storage.decisions.record(a_decision("event-2", id="decision-2", reason=Reason.NO_MATCH, user=None))
+        yield storage
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; returns its exit code, stdout and stderr."""
+
+    def call(*words):
+        code = run(list(words))
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def answer(call):
+    """Run a command with `--json`; returns the document."""
+
+    def answer(*words):
+        code, out, err = call(*words, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    return answer
+
+
+MISTAKES = [
+    (("users", "show", "Alice"), 2, "A slug is 1 to 64 of a-z, 0-9, _ and -"),
+    (("users", "show", "carol"), 2, "There is no user carol"),
+    (("users", "remove", "carol", "--yes"), 2, "There is no user carol"),
+    (("users", "suspend", "carol"), 2, "There is no user carol"),
+    (("users", "restore", "alice", "--until", "soon"), 2, "is no moment"),
+    (("users", "restore", "alice", "--until", "2001-01-01"), 1, "is over"),
+    (("users", "export", "alice", "no/such/folder/x.json"), 2, "cannot be written"),
+    (("groups", "add", "everyone", "alice"), 2, "Every user is in `everyone`"),
+    (("groups", "add", "Staff", "alice"), 2, "cannot name a group"),
+    (("groups", "remove", "staff", "bob"), 2, "bob is not in group staff"),
+    (("doors", "add", "front"), 2, "has no camera"),
+    (("doors", "add", "Front", "--camera", "porch"), 2, "cannot name a door"),
+    (("doors", "add", "front", "--camera", "Porch"), 2, "cannot name a camera"),
+    (("doors", "add", "front", "--camera", "porch", "--hours", "whenever"), 2, "names no hours"),
+    (("doors", "add", "front", "--camera", "porch", "--hours", "mon 19:00-07:00"), 2, "names no hours"),
+    (("doors", "add", "front", "--camera", "porch", "--hours", "mon 25:00-26:00"), 2, "names no hours"),
+    (("doors", "add", "front", "--camera", "porch", "--zone", "Mars"), 2, "There is no time zone"),
+    (("doors", "add", "front", "--camera", "porch", "--lockout", "often"), 2, "is no lockout"),
+    (("doors", "add", "front", "--camera", "porch", "--target-fmr", "2"), 2, "share between 0 and 1"),
+    (("doors", "set", "back", "--alone"), 2, "There is no door back"),
+    (("doors", "remove", "back"), 2, "There is no door back"),
+    (("doors", "test", "back"), 2, "There is no door back"),
+    (("decisions", "show", "nothing"), 2, "No decision has an id"),
+    (("decisions", "show", "decision"), 2, "More than one decision"),
+    (("decisions", "list", "--since", "yesterday"), 2, "is no moment"),
+    (("decisions", "list", "--outcome", "perhaps"), 2, "perhaps"),
+    (("db", "backup", "no/such/folder/x.db"), 2, "cannot be written"),
+    (("db", "restore", "no.db"), 2, "cannot be read"),
+    (("db", "restore", "/etc/passwd"), 2, "is no database"),
+    (("enroll", "Alice", "x.jpg"), 2, "A slug is 1 to 64"),
+    (("enroll", "alice", "no.jpg"), 2, "There is no file no.jpg"),
+    (("enroll", "alice", "."), 2, "holds no JPEG, PNG or WebP"),
+]
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize(("words", "code", "line"), MISTAKES, ids=[" ".join(words) for words, _, _ in MISTAKES])
+def test_a_mistake_is_one_clear_line_and_its_exit_code(call, words, code, line):
+    got, out, err = call(*words)
+    assert (got, out) == (code, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_an_empty_folder_is_told(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = call("enroll", "alice", "empty")
+    assert code == 2
+    assert "The folder empty is empty" in err
+
+
+@pytest.mark.parametrize("words", [("users", "list"), ("doors", "list"), ("decisions", "list"), ("audit", "verify")])
+def test_without_a_schema_a_command_names_the_one_that_makes_it(call, words):
+    code, _, err = call(*words)
+    assert code == 3
+    assert "Run: facegate db upgrade" in err
+
+
+def test_the_database_is_upgraded_and_tells_its_state(call, answer):
+    assert call("db", "status")[0] == 1
+    assert answer("db", "upgrade") == {"from": "", "to": "0002"}
+    assert answer("db", "status")["ready"] is True
+    assert answer("db", "upgrade") == {"from": "0002", "to": "0002"}
+
+
+@pytest.mark.usefixtures("gate")
+def test_users_are_listed_shown_suspended_and_restored(call, answer):
+    assert [user["user"] for user in answer("users", "list")["users"]] == ["alice", "bob"]
+    assert answer("users", "show", "alice")["groups"] == ["everyone", "staff"]
+    assert call("users", "suspend", "alice")[0] == 0
+    assert answer("users", "show", "alice")["suspended"] is True
+    assert call("users", "restore", "alice", "--until", "2099-01-01T00:00:00Z")[0] == 0
+    shown = answer("users", "show", "alice")
+    assert (shown["suspended"], shown["expires_at"]) == (False, "2099-01-01T00:00:00.000Z")
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_removed_user_leaves_a_receipt_and_is_gone(call, answer):
+    receipt = answer("users", "remove", "alice")
+    assert receipt == {"removed": "alice", "photos": 1, "references": {MODEL: 1}, "decisions_kept": 1}
+    assert call("users", "show", "alice")[0] == 2
+
+
+@pytest.mark.usefixtures("gate")
+def test_an_export_holds_everything_about_a_person_in_a_file_of_its_owner_alone(answer, call, tmp_path):
+    told = answer("users", "export", "alice")
+    path = tmp_path / "alice.json"
+    assert told == {"user": "alice", "file": "alice.json", "photos": 1, "decisions": 1}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    document = json.loads(path.read_text())
+    assert document["photos"][0]["templates"][MODEL][0] == 1.0
+    assert document["decisions"][0]["decision"] == "decision-1"
+    assert call("users", "export", "alice")[0] == 2  # never overwrites
+
+
+@pytest.mark.usefixtures("gate")
+def test_groups_are_joined_and_left(answer, call):
+    assert call("groups", "add", "night", "alice", "bob")[0] == 0
+    assert call("groups", "remove", "night", "bob")[0] == 0
+    assert {"group": "night", "users": ["alice"], "doors": []} in answer("groups", "list")["groups"]
+
+
+def test_a_door_permits_everyone_unless_groups_are_named(answer):
+    made = answer("doors", "add", "front", "--camera", "porch", "--camera", "yard")
+    assert made["cameras"] == ["porch", "yard"]
+    assert made["permissions"] == [{"group": "everyone", "hours": "daily 00:00-24:00"}]
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_door_is_changed_in_what_is_named_alone(answer, call):
+    answer("doors", "add", "front", "--camera", "porch", "--group", "staff", "--hours", "mon-fri 07:00-19:00",
+           "--zone", "UTC", "--lockout", "5/60/300", "--alone")  # fmt: skip
+    changed = answer("doors", "set", "front", "--hours", "sat,sun 10:00-16:00", "--mode", "lockdown")
+    assert changed["permissions"] == [{"group": "staff", "hours": "sat-sun 10:00-16:00"}]
+    assert (changed["mode"], changed["alone"], changed["limits"]["denials"]) == ("lockdown", True, 5)
+    assert answer("doors", "list")["doors"] == [changed]
+    code, _, err = call("doors", "add", "side", "--camera", "porch")
+    assert code == 1
+    assert "Camera porch belongs to another door" in err
+
+
+@pytest.mark.usefixtures("gate")
+def test_a_door_explains_who_may_pass(answer, call):
+    answer(
+        "doors", "add", "front", "--camera", "porch", "--group", "staff", "--hours", "mon 08:00-09:00", "--zone", "UTC"
+    )
+    told = answer("doors", "test", "front", "--at", "2026-11-23T08:30:00Z")
+    assert told["users"] == [
+        {"user": "alice", "may_pass": True, "reason": None},
+        {"user": "bob", "may_pass": False, "reason": "not_permitted"},
+    ]
+    code, out, _ = call("doors", "test", "front", "--user", "alice", "--at", "2026-11-23T09:00:00Z")
+    assert code == 1
+    assert "outside_hours" in out
+
+
+@pytest.mark.usefixtures("gate")
+def test_decisions_are_listed_shown_and_spoken_on(answer, call):
+    assert [one["decision"] for one in answer("decisions", "list")["decisions"]] == ["decision-2", "decision-1"]
+    assert [one["decision"] for one in answer("decisions", "list", "--outcome", "grant")["decisions"]] == ["decision-1"]
+    assert answer("decisions", "confirm", "decision-1")["word"] == "confirmed"
+    assert answer("decisions", "deny", "decision-1")["word"] == "denied"
+    assert answer("decisions", "show", "decision-1")["word"] == "denied"
+    assert "decision-2" in call("decisions", "list")[1]
+
+
+def test_keys_show_prints_exactly_a_jwk_set_and_a_rotation_keeps_the_old_key(answer):
+    keys = answer("keys", "show")
+    assert set(keys) == {"keys"}
+    assert [jwk["kty"] for jwk in keys["keys"]] == ["OKP"]
+    kid = answer("keys", "rotate")["kid"]
+    assert [jwk["kid"] for jwk in answer("keys", "show")["keys"]] == [kid, keys["keys"][0]["kid"]]
+
+
+@pytest.mark.usefixtures("gate")
+def test_the_vault_is_rotated(answer):
+    assert answer("keys", "rotate", "--vault")["sealed"] == 4
+
+
+def test_the_database_is_backed_up_and_restored(answer, gate):
+    answer("db", "backup", "backup.db")
+    gate.users.remove("alice")
+    gate.close()
+    answer("db", "restore", "backup.db")
+    assert [user["user"] for user in answer("users", "list")["users"]] == ["alice", "bob"]
+
+
+@pytest.mark.usefixtures("gate")
+def test_the_audit_says_where_the_chain_breaks(call, answer, data_dir):
+    assert answer("audit", "verify")["checked"] == 2
+    with sqlite3.connect(data_dir / "facegate.db") as connection:
+        connection.execute("UPDATE decisions SET user = 'bob' WHERE position = 1")
+    code, out, _ = call("audit", "verify")
+    assert code == 1
+    assert "broken at 1, decision decision-1: the column of user was edited" in out
