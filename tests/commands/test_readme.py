@@ -1,0 +1,72 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from facegate.commands.main import COMMANDS
+from facegate.commands.settings import markdown
+from facegate.core.decision import Reason
+from facegate.mqtt.topics import Topics
+from tests.core.test_decision import FIELDS
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_table_of_settings_is_that_of_the_class():
+    table = README.split("<!-- settings: made by `facegate settings --markdown` -->")[1].split("<!-- /settings -->")[0]
+    assert table.strip() == markdown(), "run: facegate settings --markdown, and paste it into README.md"
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.MATCH])
+def test_every_reason_is_explained(reason):
+    built_later = {Reason.ATTACK_SUSPECTED, Reason.FACTOR_MISSING, Reason.CHALLENGE_FAILED}
+    assert f"`{reason}`" in README or reason in built_later
+
+
+def test_the_decision_shown_has_the_fields_of_a_decision():
+    shown = json.loads(re.search(r"A decision:\n\n```json\n(.*?)```", README, re.DOTALL).group(1))
+    assert list(shown) == FIELDS
+
+
+def test_every_topic_that_is_heard_is_in_the_table():
+    for topic in Topics().subscriptions:
+        plain = (
+            topic.replace("facegate/", "P/").replace("cameras/+", "cameras/<camera>").replace("doors/+", "doors/<door>")
+        )
+        if plain.startswith("P/") and not plain.endswith("/claim"):
+            assert f"`{plain}`" in README, plain
+
+
+def test_every_command_that_it_names_is_there():
+    for name in re.findall(r"`?facegate ([a-z]+)", README):
+        assert name in COMMANDS or name in {
+            "in",
+            "only",
+            "pictures",
+            "warns",
+            "pulls",
+            "announces",
+            "builds",
+            "itself",
+            "is",
+            "the",
+        }, name
+
+
+@pytest.mark.parametrize(
+    "path", ["LICENSE", "NOTICE", "deploy/SECURITY.md", "deploy/mosquitto.acl", "models/composites/README.md"]
+)
+def test_the_files_that_it_names_are_there(path):
+    assert (ROOT / path).is_file()
+
+
+def test_the_credit_of_the_composites_stands_where_it_must():
+    credit = "Face Research Lab London Set (DeBruine and Jones 2017, figshare 5047666"
+    for text in (README, (ROOT / "NOTICE").read_text("utf-8")):
+        assert credit in " ".join(text.split())
+
+
+def test_no_placeholder_was_left():
+    assert not re.search(r"\{(figures|credit|decision)\}", README)
