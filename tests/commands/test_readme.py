@@ -40,19 +40,9 @@ def test_every_topic_that_is_heard_is_in_the_table():
 
 
 def test_every_command_that_it_names_is_there():
-    for name in re.findall(r"`?facegate ([a-z]+)", README):
-        assert name in COMMANDS or name in {
-            "in",
-            "only",
-            "pictures",
-            "warns",
-            "pulls",
-            "announces",
-            "builds",
-            "itself",
-            "is",
-            "the",
-        }, name
+    named = re.findall(r"(?:^|`)(?:\.venv/bin/)?facegate ([a-z]+)", README, re.MULTILINE)
+    assert len(named) > 10
+    assert set(named) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(
