@@ -68,7 +68,9 @@ def activate(name: Name, as_json: AsJson = False) -> None:
 
     settings = load_settings()
     library = library_of(settings)
-    checked(library.load(name), settings)
+    model = library.load(name)
+    checked(model, settings)
+    keep_everybody(model, settings)
     told(library.activate(name), settings, as_json=as_json)
 
 
@@ -78,7 +80,9 @@ def rollback(as_json: AsJson = False) -> None:
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     settings = load_settings()
-    told(library_of(settings).rollback(), settings, as_json=as_json)
+    model = library_of(settings).rollback()
+    keep_everybody(model, settings)  # those who were enrolled since have no reference of its making
+    told(model, settings, as_json=as_json)
 
 
 @app.command("import")
@@ -173,6 +177,17 @@ def checked(model: "Model", settings: Settings) -> None:
         read_proof(model.folder),
         model.card.contract.alignment,
     )
+
+
+def keep_everybody(model: "Model", settings: Settings) -> None:
+    """Make the model's references from the stored crops, so that all who are enrolled stay so."""
+    from facegate.storage import open_storage  # noqa: PLC0415
+    from facegate.verifier.enrollment import reextract  # noqa: PLC0415
+
+    with open_storage(settings, upgrade_empty=True) as storage:
+        made = reextract(storage, model, threads=settings.verifier.threads)
+    if made:
+        warn(f"{made} references were made anew by {model.id} from the stored crops")
 
 
 def told(model: "Model", settings: Settings, *, as_json: bool) -> None:

