@@ -45,6 +45,10 @@ MAX_BYTES: Final = 40_000_000
 BATCH: Final = 32
 
 
+PASSER_BY: Final = 1 / 3
+"""A face whose sides are below this share of the largest's is somebody who happened to be there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What was given: what to call it, and its bytes."""
@@ -331,20 +335,25 @@ def read_picture(path: Path) -> Picture:
 
 
 def only_face(faces: Sequence[Face], pixels: Pixels) -> Face:
-    """Return the one face of a photo.
+    """Return the one face of a photo; small faces far behind it are passers-by and do not count.
+
+    Args:
+        faces: The largest first, as the detector gives them.
+        pixels: The photo.
 
     Raises:
         RefusedError: There is none, or more than one; the error says how to get one.
     """
-    if len(faces) == 1:
-        return faces[0]
+    meant = [face for face in faces if face.box.area >= PASSER_BY**2 * faces[0].box.area]
+    if len(meant) == 1:
+        return meant[0]
     height, width = pixels.shape[:2]
     if not faces:
         raise RefusedError(
             f"No face was found in {width} x {height} pixels",
             "Take a photo from nearer, from the front, with light on the face",
         )
-    raise RefusedError(f"{len(faces)} faces were found", "Crop the photo to the one that is meant")
+    raise RefusedError(f"{len(meant)} faces were found", "Crop the photo to the one that is meant")
 
 
 def reextract(storage: Storage, model: Model, *, threads: int = 1) -> int:
