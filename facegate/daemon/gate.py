@@ -5,7 +5,8 @@ one call into one module, and none calls back.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,6 +23,14 @@ from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
 
 log = logging.getLogger(__name__)
+
+
+class UndecidedError(Exception):
+    """A visit ended, but its decision could not be signed or recorded; `events` are those that it would have named."""
+
+    def __init__(self, events: tuple[str, ...]) -> None:
+        super().__init__(events)
+        self.events = events
 
 
 class Gate:
@@ -58,7 +67,11 @@ class Gate:
         self._entropy = entropy
 
     def decide(self, frame: Frame) -> Decision | None:
-        """Judge one frame: the decision that it brought about, or None while its visit goes on."""
+        """Judge one frame: the decision that it brought about, or None while its visit goes on.
+
+        Raises:
+            UndecidedError: Its visit ended, and the decision could not be signed or recorded.
+        """
         engine = self.engine  # one look: whatever is activated meanwhile serves the next frame
         roster = engine.roster
         door = roster.door_of(frame.camera)
@@ -68,16 +81,17 @@ class Gate:
         verdict = self.lobby.see(door.slug, sighting, self._visit_rule(door, engine, roster))
         if verdict is None:
             return None
-        decision = self._ruled(door, verdict, engine, roster)
-        self._decisions.record(decision)
-        self._publisher.publish(self._told(decision, roster))
+        with self._answering(verdict):
+            decision = self._ruled(door, verdict, engine, roster)
+            self._decisions.record(decision)
+            self._publisher.publish(self._told(decision, roster))
         return decision
 
     def refuse(self, refusal: Refusal) -> Decision | None:
-        """Deny an event whose frame cannot be judged; None if its camera has no door any more."""
+        """Deny an event whose frame cannot be judged; None if a visit will answer it, or its camera's door is gone."""
         engine = self.engine
         door = engine.roster.door_of(refusal.camera)
-        if door is None:
+        if door is None or self.lobby.holds(refusal.event):
             return None
         sighting = Sighting(
             camera=refusal.camera,
@@ -118,11 +132,7 @@ class Gate:
         if door is None:
             return None
         verdict = self.lobby.end_hunt(door.slug, event, self._visit_rule(door, engine, engine.roster))
-        if verdict is None:
-            return None
-        if verdict.reason is Reason.IMAGE_UNREACHABLE and failure:
-            verdict = replace(verdict, detail=failure)
-        return self._conclude(door, verdict, engine)
+        return None if verdict is None else self._conclude(door, explained(verdict, failure), engine)
 
     def overdue(self) -> Sequence[Ended]:
         """Take the visits whose time is up; each is to be given to `conclude`."""
@@ -132,19 +142,33 @@ class Gate:
         """Take every open visit, because the gate stops."""
         return self.lobby.close(self._rule_at)
 
-    def conclude(self, ended: Ended) -> Decision | None:
-        """Decide a visit that has ended; None if its door is gone."""
+    def conclude(self, ended: Ended, failure: str = "") -> Decision | None:
+        """Decide a visit that has ended, given why no frame came if none did; None if its door is gone."""
         engine = self.engine
         door = engine.roster.doors.get(ended.door)
-        return None if door is None else self._conclude(door, ended.verdict, engine)
+        if door is None:
+            self.lobby.answered(ended.verdict.events)
+            return None
+        return self._conclude(door, explained(ended.verdict, failure), engine)
 
     def _conclude(self, door: Door, verdict: Verdict, engine: Engine) -> Decision:
         """Walk the second half of the line, for what ends without a frame."""
         roster = engine.roster
-        decision = self._ruled(door, verdict, engine, roster)
-        self._decisions.record(decision)
-        self._publisher.publish(self._told(decision, roster))
+        with self._answering(verdict):
+            decision = self._ruled(door, verdict, engine, roster)
+            self._decisions.record(decision)
+            self._publisher.publish(self._told(decision, roster))
         return decision
+
+    @contextmanager
+    def _answering(self, verdict: Verdict) -> Iterator[None]:
+        """Let go of the events of a visit that is over; a failure on the way tells which they are."""
+        try:
+            yield
+        except Exception as error:
+            raise UndecidedError(verdict.events) from error
+        finally:
+            self.lobby.answered(verdict.events)
 
     def _ruled(self, door: Door, verdict: Verdict, engine: Engine, roster: Roster) -> Decision:
         """Rule on a verdict and sign the decision."""
@@ -198,6 +222,11 @@ class Gate:
         roster = engine.roster
         door = roster.doors.get(slug) or Door(slug, slug, ())
         return self._visit_rule(door, engine, roster)
+
+
+def explained(verdict: Verdict, failure: str) -> Verdict:
+    """Return the verdict with the sources' own words for why there was no frame to judge."""
+    return replace(verdict, detail=failure) if failure and verdict.reason is Reason.IMAGE_UNREACHABLE else verdict
 
 
 def as_told(decision: Decision, how: str, name: str | None) -> Decision:

@@ -39,8 +39,6 @@ class Hunt:
 
     events: dict[str, datetime] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
-    failure: str = ""
-    pulled: int = 0
 
 
 class Hunts:
@@ -50,7 +48,7 @@ class Hunts:
         prey_of: How a camera is pulled, or None if there is no way.
         offer: Takes a pulled frame.
         wanted: Whether an event still wants frames.
-        ended: Is told of each hunt that is over: event, camera, and why no frame came, if none did.
+        ended: Is told of each hunt that is over: event, camera, and why the last pull brought no frame, if so.
         clock: Tells the time.
     """
 
@@ -70,6 +68,7 @@ class Hunts:
         self._clock = clock
         self._lock = threading.Lock()
         self._hunts: dict[str, Hunt] = {}
+        self._failures: dict[str, str] = {}
         self._closed = False
 
     def start(self, event: str, camera: str, until: datetime) -> str:
@@ -87,6 +86,7 @@ class Hunts:
             if len(self._hunts) >= MAX_HUNTS:
                 return f"{MAX_HUNTS} cameras are pulled already"
             self._hunts[camera] = hunt = Hunt({event: until})
+            self._failures.pop(camera, None)
         threading.Thread(target=self._run, args=(camera, hunt, prey), name=f"hunt-{camera}", daemon=True).start()
         return ""
 
@@ -113,6 +113,11 @@ class Hunts:
         for hunt in hunts:
             hunt.stop.set()
 
+    def failure(self, camera: str) -> str:
+        """Return why the last pull of a camera brought no frame; empty if it did."""
+        with self._lock:
+            return self._failures.get(camera, "")
+
     @property
     def cameras(self) -> int:
         """How many cameras are being pulled."""
@@ -124,22 +129,22 @@ class Hunts:
         pause = 1.0 / prey.frames_per_second
         while not hunt.stop.is_set() and (event := self._newest(camera, hunt)) is not None:
             begun = self._clock.now()
-            self._pull(camera, event, hunt, prey.source)
+            self._pull(camera, event, prey.source)
             spent = (self._clock.now() - begun).total_seconds()
             hunt.stop.wait(max(0.0, pause - spent))
 
-    def _pull(self, camera: str, event: str, hunt: Hunt, source: FrameSource) -> None:
+    def _pull(self, camera: str, event: str, source: FrameSource) -> None:
         """Pull one frame and hand it on; a failure is remembered, for the case that no frame comes at all."""
         try:
             pulled = source.pull(camera, event)
         except FacegateError as error:
-            hunt.failure = error.what
+            self._note(camera, error.what)
             return
         except Exception:  # a source's bug must not end the hunt unseen
             log.exception("a frame source failed")
-            hunt.failure = "the frame source failed"
+            self._note(camera, "the frame source failed")
             return
-        hunt.pulled += 1
+        self._note(camera, "")
         self._offer(
             Frame(
                 camera=camera,
@@ -152,6 +157,10 @@ class Hunts:
             )
         )
 
+    def _note(self, camera: str, failure: str) -> None:
+        with self._lock:
+            self._failures[camera] = failure
+
     def _newest(self, camera: str, hunt: Hunt) -> str | None:
         """Drop the events that are over, tell of them, and return the newest that is left."""
         now = self._clock.now()
@@ -162,7 +171,7 @@ class Hunts:
             newest = next(reversed(hunt.events), None)
             if newest is None:
                 del self._hunts[camera]
-        failure = "" if hunt.pulled else hunt.failure
+            failure = self._failures.get(camera, "")
         for event in over:
             self._ended(event, camera, failure)
         return newest

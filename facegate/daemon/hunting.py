@@ -4,15 +4,19 @@ Called from the network's thread, where nothing may wait for the broker; so what
 loop that decides, in `settle_failures`.
 """
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from facegate.core.decision import Decision
 from facegate.core.ports import Clock
-from facegate.daemon.gate import Gate
+from facegate.daemon.books import NOT_RECORDED
+from facegate.daemon.gate import Gate, UndecidedError
 from facegate.daemon.hunt import Hunts, Prey
 from facegate.daemon.intake import Intake
+
+log = logging.getLogger(__name__)
 
 HUNT_ENDED = "hunt_ended"
 
@@ -74,7 +78,12 @@ class Hunting:
 
     def answer(self, event: str, camera: str, failure: str) -> None:
         """Answer an event whose hunt is over, unless a visit has done so or still will."""
-        decision = self._gate.end_hunt(event, camera, failure)
+        try:
+            decision = self._gate.end_hunt(event, camera, failure)
+        except UndecidedError as error:
+            log.exception("a hunt could not be answered", extra={"camera": camera})
+            self._intake.give_up(error.events, NOT_RECORDED)
+            return
         self._intake.done(event, decision.events if decision else (), otherwise=HUNT_ENDED)
         if decision is not None:
             self._decided(decision)
@@ -83,6 +92,10 @@ class Hunting:
         """Answer the events whose hunt could not even begin."""
         while self._failed:
             self.answer(*self._failed.popleft())
+
+    def failure(self, cameras: Sequence[str]) -> str:
+        """Return why the last pulls of these cameras brought no frame; empty where one did."""
+        return "; ".join(why for camera in cameras if (why := self._hunts.failure(camera)))
 
     def close(self) -> None:
         """Stop pulling."""

@@ -153,6 +153,11 @@ class Intake:
             for event in events:
                 self._open.pop(event, None)
 
+    def give_up(self, events: Sequence[str], reason: str) -> None:
+        """Count events that nothing will answer any more."""
+        self.settled(events)
+        self._books.count(events, reason)
+
     def is_open(self, event: str) -> bool:
         """Tell whether an event still waits for its answer."""
         with self._ready:

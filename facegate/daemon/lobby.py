@@ -1,12 +1,21 @@
-"""The visits that are open, one at a door at most. Holds the state between frames; every rule is `core.visits`'s."""
+"""The visits that are open, one at a door at most. Holds the state between frames; every rule is `core.visits`'s.
+
+A visit that ended holds its events until its decision is recorded, and no frame that comes late opens it again: an
+event has one answer.
+"""
 
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from facegate.core.sighting import Sighting
 from facegate.core.visits import Verdict, Visit, VisitRule, deadline, hunt_ended, hunted, seen, settle
+
+LATE_EVENTS: Final = 1024
+"""So many events that ended are remembered, for frames of theirs that were still being judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +32,17 @@ class Lobby:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._visits: dict[str, Visit] = {}
+        self._unanswered: set[str] = set()
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     def see(self, door: str, sighting: Sighting, rule: VisitRule) -> Verdict | None:
-        """Add a sighting to the door's visit; the verdict if that ended one."""
+        """Add a sighting to the door's visit; the verdict if that ended one. One of a visit that is over is dropped."""
         with self._lock:
+            if sighting.event in self._ended:
+                return None
             visit, verdict = seen(self._visits.get(door), sighting, rule)
             self._keep(door, visit)
-            return verdict
+            return self._over(verdict)
 
     def hunt(self, door: str, event: str, camera: str, now: datetime) -> None:
         """Note that frames are being hunted for an event at the door."""
@@ -44,29 +57,48 @@ class Lobby:
                 return None
             visit, verdict = hunt_ended(visit, event, rule)
             self._keep(door, visit)
-            return verdict
+            return self._over(verdict)
 
     def due(self, now: datetime, rule_at: Callable[[str], VisitRule]) -> list[Ended]:
         """End every visit whose time is up."""
         with self._lock:
             over = [door for door, visit in self._visits.items() if now >= deadline(visit, rule_at(door))]
-            return [Ended(door, settle(self._visits.pop(door), rule_at(door))) for door in over]
+            return [self._end(door, self._visits.pop(door), rule_at(door)) for door in over]
 
     def close(self, rule_at: Callable[[str], VisitRule]) -> list[Ended]:
         """End every visit, because the gate stops."""
         with self._lock:
             open_now, self._visits = self._visits, {}
-            return [Ended(door, settle(visit, rule_at(door))) for door, visit in open_now.items()]
+            return [self._end(door, visit, rule_at(door)) for door, visit in open_now.items()]
+
+    def answered(self, events: Sequence[str]) -> None:
+        """Note that the decision on a visit that ended was recorded, or never will be."""
+        with self._lock:
+            self._unanswered.difference_update(events)
 
     def holds(self, event: str) -> bool:
-        """Tell whether an open visit will answer the event."""
+        """Tell whether a visit that is open, or has just ended, will answer the event."""
         with self._lock:
-            return any(event in visit.events for visit in self._visits.values())
+            return event in self._unanswered or any(event in visit.events for visit in self._visits.values())
 
     def hunts(self, event: str) -> bool:
         """Tell whether frames are still wanted for the event."""
         with self._lock:
             return any(event in visit.hunts for visit in self._visits.values())
+
+    def _end(self, door: str, visit: Visit, rule: VisitRule) -> Ended:
+        verdict = settle(visit, rule)
+        self._over(verdict)
+        return Ended(door, verdict)
+
+    def _over(self, verdict: Verdict | None) -> Verdict | None:
+        """Remember the events of a visit that ended. The lock is held."""
+        if verdict is not None:
+            self._unanswered.update(verdict.events)
+            self._ended.update(dict.fromkeys(verdict.events))
+            while len(self._ended) > LATE_EVENTS:
+                self._ended.popitem(last=False)
+        return verdict
 
     def _keep(self, door: str, visit: Visit | None) -> None:
         if visit is None:

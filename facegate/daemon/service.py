@@ -167,6 +167,8 @@ class Service:
         settings = self.settings
         self._storage = open_storage(settings)
         self._open.callback(self._storage.close)
+        self._storage.vault.reload()  # keys that cannot be used are told now, not at the first visitor
+        self._storage.signer.kid  # noqa: B018 - as above; it is made if there is none
         if interrupted := self._storage.events.recover():
             log.warning("events of a former run were interrupted", extra={"events": interrupted})
         self._books = Books(self._storage.events)
@@ -273,7 +275,7 @@ class Service:
         for visit in ended:
             events = visit.verdict.events
             try:
-                decision = self._gate.conclude(visit)
+                decision = self._gate.conclude(visit, self._hunting.failure(visit.verdict.cameras))
             except Exception:
                 log.exception("a visit could not be decided", extra={"door": visit.door})
                 self._books.count(events, NOT_RECORDED)

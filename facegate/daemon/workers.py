@@ -13,7 +13,8 @@ from typing import assert_never
 from facegate.core.decision import Decision, Reason
 from facegate.core.frame import Frame
 from facegate.core.ports import Clock, Pulled
-from facegate.daemon.gate import Gate
+from facegate.daemon.books import NOT_RECORDED
+from facegate.daemon.gate import Gate, UndecidedError
 from facegate.daemon.intake import Intake
 from facegate.daemon.work import Errand, Refusal, Work, refusal_of
 from facegate.errors import FacegateError
@@ -106,6 +107,10 @@ class Workers:
         try:
             if self._intake.is_open(work.event):
                 decision = self._decide(work)
+        except UndecidedError as error:
+            log.exception("a visit could not be decided", extra={"camera": work.camera})
+            self._intake.give_up([event for event in error.events if event != work.event], NOT_RECORDED)
+            decision = self._deny_anyway(work, error.__cause__ or error)
         except Exception as error:
             log.exception("a frame could not be judged", extra={"camera": work.camera})
             decision = self._deny_anyway(work, error)
@@ -149,7 +154,7 @@ class Workers:
         )
         return self._judge(frame)
 
-    def _deny_anyway(self, work: Work, error: Exception) -> Decision | None:
+    def _deny_anyway(self, work: Work, error: BaseException) -> Decision | None:
         """Deny what could not be judged; None if not even that can be recorded."""
         what = error.what if isinstance(error, FacegateError) else type(error).__name__
         try:

@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from facegate.core.policy import EVERYONE, Door, Mode, Permission, User
 from facegate.core.ports import Roster
 from facegate.core.sighting import Sighting
 from facegate.daemon.engine import Engine
-from facegate.daemon.gate import Gate, as_told
+from facegate.daemon.gate import Gate, UndecidedError, as_told
 from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
 from tests.fakes import START, MemoryDecisions, MemoryEvents, MemoryPublisher, PlainSigner, StandingClock
@@ -111,8 +112,9 @@ def test_a_stranger_is_denied_and_not_named():
 def test_what_cannot_be_recorded_is_never_published():
     rig = Rig()
     rig.decisions.broken = True
-    with pytest.raises(Exception, match="disk"):
+    with pytest.raises(UndecidedError) as raised:
         rig.gate.decide(rig.frame("alice 0.9"))
+    assert raised.value.events == ("e1",)
     assert rig.publisher.sent == []
 
 
@@ -220,3 +222,59 @@ def test_messages_tell_the_user_as_the_settings_say_and_the_log_keeps_the_slug(h
     assert rig.publisher.sent[0][0].user == user
     assert rig.decisions.kept[0].user == "alice"
     assert as_told(rig.decisions.kept[0], how, "Alice") == rig.publisher.sent[0][0]
+
+
+def hunted_frame(rig: Rig, says: str, number: int) -> Frame:
+    now = rig.clock.now()
+    return Frame("porch", "h1", now, now, says.encode(), f"{says} {number}", hunted=True)
+
+
+def test_a_frame_that_was_still_being_judged_when_its_visit_ended_opens_no_other():
+    rig = Rig(visit_seconds=2)
+    rig.events.open("h1", "porch", rig.clock.now(), "")
+    assert rig.gate.begin_hunt("h1", "porch")
+    assert rig.gate.decide(hunted_frame(rig, "alice 0.1", 1)) is None
+    rig.clock.pass_seconds(2)
+    (ended,) = rig.gate.overdue()
+    assert rig.gate.decide(hunted_frame(rig, "alice 0.9", 2)) is None
+    assert rig.gate.conclude(ended).reason is Reason.NO_MATCH
+    assert rig.gate.decide(hunted_frame(rig, "alice 0.9", 3)) is None
+    rig.clock.pass_seconds(60)
+    assert rig.gate.overdue() == []
+    assert rig.events.balanced
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_visit_that_ended_holds_its_events_until_it_is_answered(broken):
+    rig = Rig(visit_seconds=2)
+    rig.events.open("h1", "porch", rig.clock.now(), "")
+    rig.gate.begin_hunt("h1", "porch")
+    rig.gate.decide(hunted_frame(rig, "alice 0.1", 1))
+    rig.clock.pass_seconds(2)
+    (ended,) = rig.gate.overdue()
+    assert rig.gate.lobby.holds("h1")
+    rig.decisions.broken = broken
+    with pytest.raises(UndecidedError) if broken else contextlib.nullcontext():
+        rig.gate.conclude(ended)
+    assert not rig.gate.lobby.holds("h1")
+
+
+def test_a_visit_whose_door_went_away_holds_nothing():
+    rig = Rig(visit_seconds=2)
+    rig.gate.begin_hunt("h1", "porch")
+    rig.gallery.roster = replace(rig.gallery.roster, doors={})
+    rig.clock.pass_seconds(60)
+    (ended,) = rig.gate.overdue()
+    assert rig.gate.conclude(ended) is None
+    assert not rig.gate.lobby.holds("h1")
+
+
+def test_a_frame_that_cannot_be_judged_leaves_its_event_to_the_visit_that_holds_it():
+    rig = Rig(agreeing_frames=2, visit_seconds=2)
+    assert rig.gate.decide(rig.frame("alice 0.9")) is None
+    now = rig.clock.now()
+    assert rig.gate.refuse(Refusal("porch", "e1", now, now, Reason.TOO_OLD)) is None
+    rig.clock.pass_seconds(2)
+    (ended,) = rig.gate.overdue()
+    assert rig.gate.conclude(ended).events == ("e1",)
+    assert rig.events.balanced

@@ -115,3 +115,28 @@ def test_frames_come_at_the_set_rate():
     assert rig.some.wait(10)
     rig.hunts.close()
     assert (datetime.now(UTC) - begun).total_seconds() >= 0.4  # the third frame comes two pauses after the first
+
+
+def test_an_event_that_comes_after_the_camera_went_dark_is_told_why():
+    rig = Rig()
+    rig.hunts.start("e1", "porch", soon())
+    assert rig.some.wait(10)
+    rig.camera.failing = True
+    rig.hunts.start("e2", "porch", soon(0.2))
+    assert rig.over.wait(10)
+    assert rig.ends == [("e2", "porch", "go2rtc has no stream porch")]
+    rig.hunts.close()
+
+
+def test_why_no_frame_comes_can_be_asked_while_the_hunt_is_on_and_is_forgotten_by_the_next():
+    rig = Rig(fast=20)
+    assert rig.hunts.failure("porch") == ""
+    rig.camera.failing = True
+    rig.hunts.start("e1", "porch", soon(0.02))
+    assert rig.over.wait(10)
+    assert rig.hunts.failure("porch") == "go2rtc has no stream porch"
+    rig.camera.failing = False
+    rig.hunts.start("e2", "porch", soon())
+    assert rig.some.wait(10)
+    assert rig.hunts.failure("porch") == ""
+    rig.hunts.close()
