@@ -1,7 +1,9 @@
 """The entities in Home Assistant: announced for every door there is, and taken along when a door is removed.
 
 What is announced is retained at the broker, so it outlives the daemon; which doors were announced is therefore kept in
-the data folder, beside the id that makes this installation's entities its own.
+the data folder, beside the id that makes this installation's entities its own. A door is written down there before it
+is announced and crossed out after the broker took its withdrawal, so that neither a crash nor a broker that is away
+leaves entities behind for ever.
 """
 
 import json
@@ -36,31 +38,44 @@ class Entities:
         self._granted_seconds = settings.gate.grant_seconds
         self._path = settings.data_dir / "homeassistant.json"
         self._installation, self._doors = remembered(self._path, fresh_id)
+        self._names: dict[str, str] = {}
 
     def follow(self, roster: Roster) -> None:
-        """Announce anew if the doors have changed."""
-        if set(roster.doors) != self._doors:
+        """Announce anew if the doors have changed, or their names."""
+        if set(roster.doors) != self._doors or names_of(roster) != self._names:
             self.announce(roster)
 
     def announce(self, roster: Roster) -> None:
         """Announce the service and every door, and withdraw the doors that are gone."""
         if not self._on:
             return
-        for door in sorted(self._doors - set(roster.doors)):
-            self._send(withdrawals(self._installation, self._topics, door))
-        self._send(
+        gone = self._doors - set(roster.doors)
+        self._remember(self._doors | set(roster.doors))
+        withdrawn = {door for door in sorted(gone) if self._sent(withdrawals(self._installation, self._topics, door))}
+        announced = self._sent(
             announcements(
                 self._installation, self._topics, roster.doors.values(), granted_seconds=self._granted_seconds
             )
         )
-        if set(roster.doors) != self._doors or not self._path.is_file():
-            self._doors = set(roster.doors)
-            document = {"installation": self._installation, "doors": sorted(self._doors)}
-            replace_file(self._path, json.dumps(document).encode())
+        self._remember(self._doors - withdrawn)
+        self._names = names_of(roster) if announced else {}
 
-    def _send(self, entities: Iterable[Announcement]) -> None:
-        for entity in entities:
-            self._channel.publish(entity.topic, entity.payload, retain=True)
+    def _remember(self, doors: set[str]) -> None:
+        """Write down which doors may have entities at the broker."""
+        if doors == self._doors and self._path.is_file():
+            return
+        self._doors = doors
+        document = {"installation": self._installation, "doors": sorted(doors)}
+        replace_file(self._path, json.dumps(document).encode())
+
+    def _sent(self, entities: Iterable[Announcement]) -> bool:
+        """Send what is retained until the broker does not take one; tell whether it took all."""
+        return all(self._channel.publish(entity.topic, entity.payload, retain=True) for entity in entities)
+
+
+def names_of(roster: Roster) -> dict[str, str]:
+    """Return what is shown of each door."""
+    return {slug: door.name for slug, door in roster.doors.items()}
 
 
 def remembered(path: Path, fresh_id: str) -> tuple[str, set[str]]:
