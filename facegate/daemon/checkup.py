@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from facegate.core.policy import Mode
 from facegate.core.ports import Clock
 from facegate.daemon.assembly import detector_of, judge_model
 from facegate.errors import FacegateError
+from facegate.mqtt.broker import LOOPBACK
 from facegate.mqtt.client import MqttClient
 from facegate.mqtt.topics import Topics
 from facegate.settings import Settings
@@ -106,19 +108,25 @@ def check_storage(settings: Settings) -> Iterator[Finding]:
     try:
         with open_storage(settings) as storage:
             yield well("database", f"{storage.describe()}, schema {storage.schema}")
-            yield from check_keys(storage)
-            yield from check_household(settings, storage)
+            keys = list(check_keys(settings, storage))
+            yield from keys
+            if all(key.health is not Health.ILL for key in keys):
+                yield from check_household(settings, storage)
     except FacegateError as error:
         yield ill("database", error)
 
 
-def check_keys(storage: Storage) -> Iterator[Finding]:
-    """Both key files must be there and readable by their owner alone."""
-    for what, read in (
-        ("vault key", lambda: str(storage.vault.path)),
-        ("signing key", lambda: f"kid {storage.signer.kid}"),
-    ):
-        yield tried(what, read)
+def check_keys(settings: Settings, storage: Storage) -> Iterator[Finding]:
+    """Both key files must be readable by their owner alone; one that is not there yet is made when it is needed."""
+    vault, signing = settings.vault_key, settings.signing_key
+    later = "not made yet: facegate makes it when it first needs it"
+
+    def vault_key() -> str:
+        storage.vault.reload()
+        return str(vault) if vault.exists() else later
+
+    yield tried("vault key", vault_key)
+    yield tried("signing key", lambda: f"kid {storage.signer.kid}" if signing.exists() else later)
 
 
 def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
@@ -167,11 +175,7 @@ def check_models(settings: Settings, *, quick: bool) -> Iterator[Finding]:
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """The broker must let facegate in; the embedded one is for a first try."""
     if not settings.mqtt.host:
-        yield note(
-            "broker",
-            "the embedded one on loopback: MQTT 3.1.1 only, nothing outside this machine reaches it",
-            "With Home Assistant use mosquitto: set mqtt.host",
-        )
+        yield check_embedded(settings.mqtt.port)
         return
     section = settings.mqtt.model_copy(update={"client_id": f"{settings.mqtt.client_id[:50]}-doctor"})
     client = MqttClient(section, Topics(prefix=f"{settings.mqtt.prefix}/doctor"), lambda _: None, lambda: None)
@@ -190,6 +194,23 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         yield ill("broker", error)
     finally:
         client.stop()
+
+
+def check_embedded(port: int) -> Finding:
+    """The embedded broker is for a first try; whoever listens on its port may be facegate itself."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
+    except OSError:
+        return note(
+            "broker",
+            f"the embedded one on {LOOPBACK}:{port}: MQTT 3.1.1 only, nothing outside this machine reaches it",
+            "With Home Assistant use mosquitto: set mqtt.host",
+        )
+    return note(
+        "broker",
+        f"something listens on {LOOPBACK}:{port}, where the embedded one belongs: facegate itself, if it runs",
+        f"If it is another broker, use it: set mqtt.host to {LOOPBACK}; or set another mqtt.port",
+    )
 
 
 def check_frigate(settings: Settings) -> Finding:

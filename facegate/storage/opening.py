@@ -1,15 +1,17 @@
 """Opening the storage: the one place where the daemon and the commands get everything that remembers."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Engine
 
+from facegate.errors import NotReadyError
 from facegate.settings import Settings
 from facegate.storage import schema
 from facegate.storage.decisions import SqlDecisionLog
 from facegate.storage.doors import Doors
-from facegate.storage.engine import open_engine, sqlite_file
+from facegate.storage.engine import open_engine, parsed_url, sqlite_file
 from facegate.storage.events import SqlEventLog
 from facegate.storage.gallery import SqlGallery
 from facegate.storage.photos import Photos
@@ -68,7 +70,7 @@ def open_storage(settings: Settings, *, upgrade_empty: bool = False) -> Storage:
         UnusableInputError: The database's URL cannot be used.
         NotReadyError: The database cannot be opened or has another schema.
     """
-    engine = open_engine(settings.database_url)
+    engine = open_engine(settings.database_url) if upgrade_empty else open_existing(settings.database_url)
     try:
         if upgrade_empty:
             schema.upgrade_if_empty(engine)
@@ -78,6 +80,20 @@ def open_storage(settings: Settings, *, upgrade_empty: bool = False) -> Storage:
         engine.dispose()
         raise
     return on_engine(engine, settings)
+
+
+def open_existing(text: str) -> Engine:
+    """Open a database that must be there: what only looks must not leave an empty file behind.
+
+    Raises:
+        UnusableInputError: The URL cannot be used.
+        NotReadyError: There is no such file, or it cannot be opened.
+    """
+    url = parsed_url(text)
+    file = url.database or ""
+    if url.drivername == "sqlite" and not file.startswith("file:") and not Path(file).exists():
+        raise NotReadyError(f"There is no database at {file}", "Run: facegate db upgrade")
+    return open_engine(text)
 
 
 def on_engine(engine: Engine, settings: Settings) -> Storage:

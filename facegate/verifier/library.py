@@ -158,10 +158,10 @@ class Library:
             name: Which one; empty for the one in charge.
 
         Raises:
-            UnusableInputError: There is no such model.
-            NotReadyError: There is none at all, a file was changed, or its calibration belongs to another network.
+            UnusableInputError: There is no model of the name that was given.
+            NotReadyError: The one in charge is gone, a file was changed, or its calibration belongs to another network.
         """
-        folder = self.folder(name or self.active())
+        folder = self.folder(name) if name else self._folder_in_charge()
         card = read_card(folder)
         for file, digest in card.files.items():
             _check(folder / file, digest)
@@ -172,6 +172,15 @@ class Library:
                 "Run: facegate calibrate FOLDER",
             )
         return Model(card, folder, calibration)
+
+    def _folder_in_charge(self) -> Path:
+        try:
+            return self.folder(self.active())
+        except UnusableInputError as error:
+            raise NotReadyError(
+                f"The model in charge is not there: {error.what}",
+                "Set verifier.model to one that is" if self._preferred else "Run: facegate models activate NAME",
+            ) from error
 
     def active(self) -> str:
         """Return the name of the model in charge: the settings', else the activated, else the first that ships.

@@ -73,6 +73,10 @@ def test_a_database_of_somebody_else_is_never_upgraded(engine, tmp_path):
         schema.upgrade_if_empty(engine)
 
 
-def test_opening_an_empty_database_names_the_command(tmp_path):
+def test_opening_what_is_not_there_or_empty_names_the_command(tmp_path):
+    with pytest.raises(NotReadyError, match=r"There is no database at .*\. Run: facegate db upgrade"):
+        open_storage(Settings(data_dir=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "facegate.db").touch()
     with pytest.raises(NotReadyError, match=r"The database is empty\. Run: facegate db upgrade"):
         open_storage(Settings(data_dir=tmp_path))
