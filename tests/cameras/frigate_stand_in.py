@@ -27,6 +27,18 @@ def jpeg(width, height, tail=b""):
 
 
 @dataclass
+class Scene:
+    """What one camera sees: real pictures, by the way that they are asked for; None: that way has nothing."""
+
+    go2rtc: bytes | None = None
+    latest: bytes | None = None
+    snapshot: bytes | None = None
+    offline: bool = False
+    frozen: bool = False
+    pulls: int = 0
+
+
+@dataclass
 class FrigateStandIn:
     """What the tests set, and what was asked."""
 
@@ -45,6 +57,9 @@ class FrigateStandIn:
     logins: int = 0
     frames: int = 0
     port: int = 0
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    plain: dict[str, Scene] = field(default_factory=dict)
+    events: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self):
@@ -66,7 +81,7 @@ class Answers(BaseHTTPRequestHandler):
     def log_message(self, *_):
         """Keep the tests' output clean."""
 
-    def do_GET(self):  # noqa: PLR0911 - a path, an answer
+    def do_GET(self):  # noqa: C901, PLR0911, PLR0912 - a path, an answer
         state, parsed = self.state, urlsplit(self.path)
         state.asked.append(self.path)
         state.headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -80,7 +95,18 @@ class Answers(BaseHTTPRequestHandler):
                 return self.send(200, "text/plain", state.version.encode())
             case ["api", "config"]:
                 detect = {"width": 1280, "height": 720, "fps": 5}
-                return self.document(200, {"cameras": {state.camera: {"detect": detect, "enabled": True}}})
+                names = (state.camera, *state.scenes)
+                return self.document(200, {"cameras": {name: {"detect": detect, "enabled": True} for name in names}})
+            case ["api", "go2rtc", "api", "frame.jpeg"] if query.get("src") in state.scenes:
+                return self.picture(state.scenes[query["src"]], "go2rtc")
+            case ["api", name, "latest.jpg"] if name in state.scenes:
+                return self.picture(state.scenes[name], "latest")
+            case ["api", "events", event, "snapshot.jpg"] if event in state.events:
+                return self.picture(state.scenes[state.events[event]], "snapshot")
+            case ["plain", name]:
+                return self.picture(state.plain[name], "latest")
+            case ["away"]:
+                return self.send(302, "text/plain", b"", {"Location": query["to"]})
             case ["api", "go2rtc", "api", "frame.jpeg"] if state.go2rtc:
                 return self.frame(query)
             case ["api", name, "latest.jpg"] if name == state.camera:
@@ -112,6 +138,18 @@ class Answers(BaseHTTPRequestHandler):
             self.state.empty_frames -= 1
             return self.send(200, "image/jpeg", b"")
         return self.send(200, "image/jpeg", jpeg(2560, 1440, self.state.next_tail()))
+
+    def picture(self, scene, way):
+        """Send what a scene shows; whoever is offline has an old preview or a card with the old picture in it."""
+        picture = getattr(scene, way)
+        if picture is None:
+            return self.document(404, {"success": False, "message": f"No {way} available"})
+        scene.pulls += 1
+        number = 0 if scene.frozen or way == "snapshot" else scene.pulls
+        comment = f"{number:08d}".encode()
+        body = picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
+        offline = scene.offline and way == "latest" and self.state.newest
+        return self.send(200, "image/jpeg", body, {"X-Frigate-Offline": "true"} if offline else {})
 
     def latest(self, query):
         state = self.state
@@ -146,9 +184,9 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """Serve on a free port of loopback."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+def serving(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[int]:
+    """Serve on a port of loopback, a free one if none is named."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
