@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,22 +50,26 @@ class DaemonProcess:
     Args:
         folder: The data folder; the log goes to `daemon.log` in it.
         settings: Further `FACEGATE_` variables. None of the caller's own are passed on.
+        program: The facegate that is run; none: this one.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, program: Sequence[str] | None = None
+    ) -> None:
         self.port = free_port()
         self.folder = folder
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FACEGATE_")}
         own = {"FACEGATE_DATA_DIR": str(folder), "FACEGATE_MQTT__PORT": str(self.port)}
         self._environment = {**inherited, **own, **(settings or {})}
+        self._command = [*(program or (sys.executable, "-m", "facegate")), "run"]
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / "daemon.log"
 
     def start(self) -> None:
         """Start the process; it may take a while until it hears."""
         with self.log.open("ab") as stream:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "facegate", "run"], stderr=stream, stdout=stream, env=self._environment
+            self._process = subprocess.Popen(  # noqa: S603 - this facegate, or one that the caller built
+                self._command, stderr=stream, stdout=stream, env=self._environment
             )
 
     @property
