@@ -16,7 +16,7 @@ from facegate.core.policy import Door, History
 from facegate.core.ports import Clock, DecisionLog, Publisher, Roster, Signer
 from facegate.core.ruling import Circumstances, rule
 from facegate.core.sighting import Sighting
-from facegate.core.visits import Verdict, VisitRule
+from facegate.core.visits import MAX_EVENTS, Verdict, VisitRule
 from facegate.daemon.engine import Engine
 from facegate.daemon.lobby import Ended, Lobby
 from facegate.daemon.work import Refusal
@@ -116,6 +116,11 @@ class Gate:
         """Tell whether an event may bring a further frame: it is hunted, or its door wants frames to agree."""
         agreeing = door.agreeing_frames or self._settings.agreeing_frames
         return agreeing > 1 or self.lobby.hunts(event)
+
+    def is_crowded(self, camera: str) -> bool:
+        """Tell whether the visit at a camera's door answers as many events as a decision may name."""
+        door = self.engine.roster.door_of(camera)
+        return door is not None and self.lobby.events_at(door.slug) >= MAX_EVENTS
 
     def begin_hunt(self, event: str, camera: str) -> bool:
         """Note that frames are hunted for an event; False if no door has the camera."""

@@ -131,7 +131,7 @@ class Hunts:
             begun = self._clock.now()
             self._pull(camera, event, prey.source)
             spent = (self._clock.now() - begun).total_seconds()
-            hunt.stop.wait(max(0.0, pause - spent))
+            hunt.stop.wait(min(pause, max(0.0, pause - spent)))  # the clock may have been set back
 
     def _pull(self, camera: str, event: str, source: FrameSource) -> None:
         """Pull one frame and hand it on; a failure is remembered, for the case that no frame comes at all."""

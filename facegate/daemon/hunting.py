@@ -8,17 +8,20 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from facegate.core.decision import Decision
 from facegate.core.ports import Clock
 from facegate.daemon.books import NOT_RECORDED
 from facegate.daemon.gate import Gate, UndecidedError
 from facegate.daemon.hunt import Hunts, Prey
-from facegate.daemon.intake import Intake
+from facegate.daemon.intake import OVERLOADED, Intake
 
 log = logging.getLogger(__name__)
 
-HUNT_ENDED = "hunt_ended"
+HUNT_ENDED: Final = "hunt_ended"
+MAX_FAILED: Final = 64
+"""Hunts that could not begin and wait for their answer, at most; the loop that answers them has other things to do."""
 
 
 class Hunting:
@@ -61,6 +64,9 @@ class Hunting:
         """Somebody is there: account for the event and pull frames until it is answered."""
         if not self._intake.take_hunt(event, camera, received_at):
             return
+        if len(self._failed) >= MAX_FAILED or self._gate.is_crowded(camera):
+            self._intake.done(event, (), otherwise=OVERLOADED)
+            return
         if not self._gate.begin_hunt(event, camera):
             self._intake.done(event, (), otherwise="unknown_camera")
             return
@@ -90,7 +96,7 @@ class Hunting:
 
     def settle_failures(self) -> None:
         """Answer the events whose hunt could not even begin."""
-        while self._failed:
+        for _ in range(len(self._failed)):
             self.answer(*self._failed.popleft())
 
     def failure(self, cameras: Sequence[str]) -> str:

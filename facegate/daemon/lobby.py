@@ -8,11 +8,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from facegate.core.sighting import Sighting
 from facegate.core.visits import Verdict, Visit, VisitRule, deadline, hunt_ended, hunted, seen, settle
+
+CLOCK_SLACK: Final = timedelta(seconds=1)
+"""A clock that is disciplined goes back by less."""
 
 LATE_EVENTS: Final = 1024
 """So many events that ended are remembered, for frames of theirs that were still being judged."""
@@ -49,6 +52,12 @@ class Lobby:
         with self._lock:
             self._visits[door] = hunted(self._visits.get(door), event, camera, now)
 
+    def events_at(self, door: str) -> int:
+        """How many events the visit at a door will answer."""
+        with self._lock:
+            visit = self._visits.get(door)
+            return len(visit.events) if visit else 0
+
     def end_hunt(self, door: str, event: str, rule: VisitRule) -> Verdict | None:
         """Note that the hunt for an event is over; the verdict if that ended the visit."""
         with self._lock:
@@ -60,9 +69,13 @@ class Lobby:
             return self._over(verdict)
 
     def due(self, now: datetime, rule_at: Callable[[str], VisitRule]) -> list[Ended]:
-        """End every visit whose time is up."""
+        """End every visit whose time is up, or that seems to begin later than now: the clock was set back."""
         with self._lock:
-            over = [door for door, visit in self._visits.items() if now >= deadline(visit, rule_at(door))]
+            over = [
+                door
+                for door, visit in self._visits.items()
+                if not visit.opened_at - CLOCK_SLACK <= now < deadline(visit, rule_at(door))
+            ]
             return [self._end(door, self._visits.pop(door), rule_at(door)) for door in over]
 
     def close(self, rule_at: Callable[[str], VisitRule]) -> list[Ended]:

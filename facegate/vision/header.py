@@ -22,6 +22,8 @@ NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN: Final = 0xDA
 END_OF_IMAGE: Final = 0xD9
+MAX_SCANS: Final = 32
+"""Scans of one JPEG; encoders write 10 to 20. Each costs a walk over all pixels, and an empty one takes ten bytes."""
 #: Markers that have no length: TEM and the restarts.
 BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
@@ -101,7 +103,7 @@ def damaged(kind: str, how: str) -> UnusableInputError:
 
 def jpeg_header(picture: bytes) -> Header:
     """Walk the markers to the end of image; libjpeg would fill what is missing with grey and say nothing."""
-    header = None
+    header, scans = None, 0
     at = 2
     while True:
         marker, at = jpeg_marker(picture, at)
@@ -117,6 +119,9 @@ def jpeg_header(picture: bytes) -> Header:
             header = Header("JPEG", width, height)
         at += length
         if marker == START_OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise damaged("JPEG", f"it has more than {MAX_SCANS} scans")
             found = NEXT_MARKER.search(picture, at)
             if found is None:
                 raise damaged("JPEG", "it is cut off")

@@ -205,3 +205,11 @@ def test_threads_decode_side_by_side():
         results = list(pool.map(lambda n: decode(WHOLE[FORMATS[n % 3]]), range(60)))
     for number, pixels in enumerate(results):
         assert np.array_equal(pixels, results[number % 3])
+
+
+def test_a_jpeg_of_a_thousand_empty_scans_is_refused_before_it_is_decoded():
+    progressive = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode(progressive).shape == (64, 64, 3)
+    last = progressive[progressive.rfind(b"\xff\xda") : -2]
+    with pytest.raises(UnusableInputError, match="scans"):
+        decode(progressive[:-2] + last * 1000 + progressive[-2:])
