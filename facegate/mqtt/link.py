@@ -184,6 +184,12 @@ class Link:
             self.abort("the broker did not let go")
             ending.join(seconds)
         self.give_up("closed")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Untie paho from this link, so that its sockets close with the last reference and wait for no collector."""
+        paho = self._paho
+        paho.on_connect = paho.on_subscribe = paho.on_message = paho.on_publish = paho.on_disconnect = None
 
     def _client(self, protocol: MQTTProtocolVersion, context: ssl.SSLContext | None) -> Client:
         """Make paho's client with its callbacks, last will and limits."""

@@ -1,8 +1,10 @@
 """The client against real brokers: mosquitto with its restarts, and the embedded one."""
 
+import gc
 import json
 import socket
 import time
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -251,3 +253,18 @@ def test_a_client_stops_within_two_seconds_whatever_the_broker_does():
     client.stop()
     assert time.monotonic() - begun < 2.2
     broker.server.close()
+
+
+def test_a_lost_connection_leaves_no_socket_behind(mosquitto):
+    gc.collect()
+    gc.disable()
+    try:
+        with gate(section_for(mosquitto)) as daemon:
+            assert daemon.client.wait_connected(5)
+            before = len(list(Path("/proc/self/fd").iterdir()))
+            for number in range(2, 5):
+                mosquitto.restart()
+                assert eventually(lambda number=number: daemon.connections == number)
+            assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    finally:
+        gc.enable()
