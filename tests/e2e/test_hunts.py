@@ -345,3 +345,23 @@ def test_the_log_tells_of_hunts_without_names_pictures_or_tracebacks_and_torch_s
         assert not re.search(rf"\b({person.slug}|{person.name})\b", log, re.IGNORECASE), person.slug
     assert not re.search(r"[A-Za-z0-9+/=]{120,}|JFIF|\\x[0-9a-f]{2}|([-0-9.e]+, ){8}", log)
     assert "torch" not in Path(f"/proc/{house.daemon.pid}/maps").read_text()
+
+
+def test_a_stop_in_the_middle_of_hunts_answers_their_events(household, mosquitto):
+    scenes = {"porch": Scene(latest=empty_picture()), "yard": Scene()}
+    with answering(handler_of(standing := FrigateStandIn(scenes=scenes))) as port:
+        url = f"http://127.0.0.1:{port}"
+        with serving(household, mosquitto.port, FACEGATE_FRIGATE__URL=url) as (daemon, listener):
+            events = {camera: f"{time.time():.6f}-{camera}" for camera in scenes}
+            for camera, event in events.items():
+                listener.client.publish("frigate/events", frigate_says("new", event, camera), qos=1)
+            wait_until(lambda: scenes["porch"].pulls >= 2 and any("yard" in path for path in standing.asked), 20)
+            stopped = daemon.stop()
+            decision = listener.decision_on(events["porch"])
+    assert stopped.code == 0
+    assert stopped.seconds < 5
+    assert decision["reason"] == "no_face"
+    assert sorted(decision["events"]) == sorted(events.values())  # one door, one visit
+    with open_storage(Settings(data_dir=household)) as storage:
+        assert storage.events.unsettled() == 0
+        assert storage.events.tally() == {"in": 2, "decided": 2, "counted": {}}
