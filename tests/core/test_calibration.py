@@ -1,0 +1,112 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facegate.core.calibration import Calibration, Knot, Mated, UnusableCalibrationError, calibrate, from_json
+
+values = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40).map(np.array)
+any_score = st.floats(-1.5, 1.5)
+
+
+def example(count=200_000):
+    draw = np.random.default_rng(0)
+    return calibrate(
+        model="m@000000000000",
+        source="drawn",
+        people=10,
+        mated=draw.normal(0.6, 0.1, 2_000),
+        non_mated=draw.normal(0, 0.1, count),
+    )
+
+
+CALIBRATION = example()
+
+
+@given(values, values, any_score, any_score)
+def test_a_higher_score_never_has_a_higher_fmr(mated, non_mated, low, high):
+    low, high = sorted((low, high))
+    curve = calibrate(model="m", source="s", people=2, mated=mated, non_mated=non_mated)
+    assert curve.floor <= curve.fmr(high) <= curve.fmr(low) <= 1
+
+
+@given(values, values)
+def test_the_fmr_is_never_below_what_was_seen(mated, non_mated):
+    curve = calibrate(model="m", source="s", people=2, mated=mated, non_mated=non_mated)
+    for score in non_mated:
+        assert curve.fmr(score) >= np.mean(non_mated >= score)
+
+
+@given(st.floats(1e-9, 0.5), st.floats(1e-9, 0.5))
+def test_a_stricter_target_never_gives_a_lower_threshold_and_keeps_its_target(one, other):
+    strict, lax = sorted((one, other))
+    high, low = CALIBRATION.threshold(strict), CALIBRATION.threshold(lax)
+    if high is None:
+        assert strict < CALIBRATION.floor
+    else:
+        assert low is not None
+        assert low <= high
+        assert CALIBRATION.fmr(high) <= strict
+
+
+@given(any_score, st.integers(0, 5_000), st.integers(0, 5_000))
+def test_more_users_never_give_strangers_less_of_a_chance(score, few, many):
+    few, many = sorted((few, many))
+    assert 0 <= CALIBRATION.gallery_fmr(score, few) <= CALIBRATION.gallery_fmr(score, many) <= 1
+
+
+@given(st.floats(1e-4, 0.5), st.integers(0, 3_000))
+def test_the_threshold_for_a_gallery_keeps_its_target_there(target, users):
+    threshold = CALIBRATION.gallery_threshold(target, users)
+    if threshold is not None:
+        assert CALIBRATION.gallery_fmr(threshold, max(users, 1)) <= target
+        assert threshold >= (CALIBRATION.threshold(target) or -1)
+
+
+def test_the_share_of_strangers_is_that_of_independent_tries():
+    score = CALIBRATION.threshold(1e-3)
+    assert CALIBRATION.gallery_fmr(score, 50) == pytest.approx(1 - (1 - CALIBRATION.fmr(score)) ** 50)
+
+
+def test_no_target_below_the_rule_of_three_is_supported():
+    assert CALIBRATION.floor == pytest.approx(3 / 200_000, rel=0.01)
+    assert CALIBRATION.threshold(2.9 / 200_000) is None
+    assert CALIBRATION.threshold(3.1 / 200_000) is not None
+    assert CALIBRATION.gallery_threshold(1e-3, 1_000) is None
+
+
+def test_a_score_that_is_no_number_is_any_strangers():
+    assert CALIBRATION.fmr(math.nan) == 1
+    assert CALIBRATION.gallery_fmr(math.nan, 3) == 1
+
+
+def test_thresholds_are_near_what_the_distribution_says():
+    assert CALIBRATION.threshold(1e-2) == pytest.approx(0.2326, abs=0.01)
+    assert CALIBRATION.fnmr(CALIBRATION.threshold(1e-2)) < 0.002
+
+
+def test_a_calibration_survives_its_json():
+    assert from_json(json.loads(json.dumps(CALIBRATION.to_json()))) == CALIBRATION
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"curve": []}, {"curve": [1]}, {"people": None}])
+def test_a_document_that_is_no_calibration_is_refused(change):
+    with pytest.raises(UnusableCalibrationError):
+        from_json({**CALIBRATION.to_json(), **change})
+
+
+@pytest.mark.parametrize(
+    "knots",
+    [
+        (Knot(0.5, 1, 0.1), Knot(0.4, 0, 0.05)),
+        (Knot(0.4, 1, 0.1), Knot(0.5, 0, 0.2)),
+        (Knot(math.nan, 1, 0.1),),
+        (Knot(0.4, 1, 0.0),),
+    ],
+)
+def test_a_curve_that_does_not_fall_is_refused(knots):
+    with pytest.raises(UnusableCalibrationError):
+        Calibration("m", "s", 2, 10, knots, Mated(1, (0.0,) * len(knots)))

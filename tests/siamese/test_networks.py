@@ -1,0 +1,99 @@
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from facegate.errors import UnusableInputError
+from facegate.siamese import training
+from facegate.siamese.export import write_onnx
+from facegate.siamese.networks import BlockShape, Trunk, TrunkShape, Twins, load_start, save_weights
+from facegate.siamese.teachers import fit_merge
+from facegate.verifier.extractor import InputContract, OnnxExtractor
+
+SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 16, 24)
+
+
+def small_trunk(seed=0):
+    torch.manual_seed(seed)
+    trunk = Trunk(SMALL)
+    for part in trunk.modules():
+        if isinstance(part, torch.nn.PReLU):
+            torch.nn.init.uniform_(part.weight, -0.3, 1.3)  # a slope may be negative or steep
+    return trunk.eval()
+
+
+CROPS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+
+
+def torch_templates(trunk, crops=CROPS):
+    with torch.no_grad():
+        return trunk(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32))).numpy()
+
+
+def test_the_exported_network_answers_as_torch_does(tmp_path):
+    trunk = small_trunk()
+    write_onnx(trunk, tmp_path / "network.onnx")
+    extractor = OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(32, "reid-0095"))
+    assert extractor.extract(CROPS) == pytest.approx(torch_templates(trunk), abs=1e-5)
+
+
+def test_equal_weights_are_exported_to_equal_bytes(tmp_path):
+    for name in ("a.onnx", "b.onnx"):
+        write_onnx(small_trunk(), tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_the_exported_graph_holds_no_prelu_and_takes_any_number_of_crops(tmp_path):
+    write_onnx(small_trunk(), tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    assert session.get_inputs()[0].shape == ["n", 3, 32, 32]
+    assert b"PRelu" not in (tmp_path / "network.onnx").read_bytes()
+
+
+def test_templates_have_unit_length():
+    assert np.linalg.norm(torch_templates(small_trunk()), axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_twins_share_their_weights():
+    trunk = small_trunk()
+    left, right = torch.rand(2, 3, 32, 32) * 255, torch.rand(2, 3, 32, 32) * 255
+    one, other = Twins(trunk)(left, right)
+    swapped, _ = Twins(trunk)(right, left)
+    assert torch.allclose(one, trunk(left), atol=1e-5)
+    assert torch.allclose(other, swapped, atol=1e-5)
+
+
+def test_weights_survive_the_way_through_a_file(tmp_path):
+    trunk = small_trunk()
+    save_weights(trunk, tmp_path / "weights.npz")
+    assert torch_templates(load_start(tmp_path / "weights.npz", SMALL)) == pytest.approx(
+        torch_templates(trunk), abs=2e-2
+    )
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    np.savez(tmp_path / "weights.npz", stem=np.zeros(3))
+    with pytest.raises(UnusableInputError, match="no weights for this trunk"):
+        load_start(tmp_path / "weights.npz", SMALL)
+
+
+def test_half_way_between_two_trunks_every_weight_is_the_mean():
+    one, other = small_trunk(1), small_trunk(2)
+    middle = training.between(one, other, 0.5).state_dict()
+    for name, value in one.state_dict().items():
+        assert torch.allclose(middle[name], (value + other.state_dict()[name]) / 2)
+
+
+def test_the_merged_teachers_keep_the_mean_of_both_scores_near_the_first_ones_place():
+    draw = np.random.default_rng(0)
+    common = draw.normal(size=(400, 12))  # what both see, and what each sees alone
+
+    def teacher(dimension):
+        raw = common @ draw.normal(size=(12, dimension)) + 0.3 * draw.normal(size=(400, dimension))
+        return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+    first, second = teacher(32), teacher(16)
+    targets = fit_merge(first, second).targets(first, second)
+    mean = (first @ first.T + second @ second.T) / 2
+    assert np.abs(targets @ targets.T - mean).mean() < 0.03
+    assert (targets * first).sum(1).mean() > 0.8

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from facegate.siamese.augment import MARGIN
+from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
+from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
+from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Recipe, Run
+
+SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)
+RECIPE = Recipe(steps=6, people=4, pictures=2, every=2, warmup=2, frozen=1, rate=1e-3, bf16=False)
+
+
+def collection():
+    draw = np.random.default_rng(0)
+    side = 32 + 2 * MARGIN
+    faces = draw.integers(0, 256, (8, side, side, 3), np.uint8)
+    paths = tuple(f"set_train/person{n // 3}/{n}.jpg" for n in range(24))
+    source = Source("set_train", faces[np.arange(24) // 3], paths)
+    targets = draw.normal(size=(8, 24)).astype(np.float32)[np.arange(24) // 3]
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    return Collection((source,), labels_of((source,)), np.arange(24), targets, np.ones(1))
+
+
+def start():
+    torch.manual_seed(0)
+    return Trunk(SMALL)
+
+
+def weights(trunk):
+    return torch.cat([value.flatten() for value in trunk.state_dict().values()])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
+    def ignore(progress):
+        pass
+
+    whole = Run(start(), collection(), RECIPE, tmp_path / "whole").train(ignore)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.step == 4:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        Run(start(), collection(), RECIPE, tmp_path / "parts").train(stop)
+    run = Run(start(), collection(), RECIPE, tmp_path / "parts")
+    assert run.resume()
+    assert run.step == 4
+    assert torch.allclose(weights(run.train(ignore)), weights(whole), atol=1e-6)
+
+
+def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path):
+    run = Run(start(), collection(), RECIPE, tmp_path)
+    run.train(lambda progress: None)
+    before, after = start().state_dict(), run.student.state_dict()
+    for name, value in before.items():
+        fixed = name.startswith(("stem", "dw0", "in_", "blocks.0")) or "act" in name
+        assert torch.equal(value, after[name]) == fixed, name
+
+
+def test_a_run_writes_its_recipe_and_losses_and_a_checkpoint_without_code(tmp_path):
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda progress: None)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert lines[0]["recipe"]["seed"] == RECIPE.seed
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == 6
+
+
+def test_a_batch_depends_on_the_seed_and_its_number_alone():
+    one, again = Batches(collection(), RECIPE)[3], Batches(collection(), RECIPE)[3]
+    other = Batches(collection(), RECIPE)[4]
+    assert torch.equal(one.crops, again.crops)
+    assert not torch.equal(one.crops, other.crops)
+
+
+def test_training_takes_the_loss_down(tmp_path):
+    seen = []
+    recipe = Recipe(steps=60, people=8, pictures=2, every=20, warmup=5, frozen=0, rate=3e-3, bf16=False, doors=0.0)
+    Run(start(), collection(), recipe, tmp_path).train(seen.append)
+    assert seen[-1].anchor < 0.95 * seen[0].anchor
+
+
+def test_held_out_people_are_held_out_under_every_spelling_and_never_trained_on():
+    assert person_key("George_W_Bush") == person_key("george w bush") == "georgewbush"
+    names = [f"Person {chr(97 + n % 26)}{chr(97 + n // 26)}x" for n in range(600)]
+    share = np.mean([held_out(name) for name in names])
+    assert 0.1 < share < 0.2
+    source = Source("s", np.zeros((600, 1, 1, 3), np.uint8), tuple(f"s/{name}/1.jpg" for name in names))
+    assert not any(held_out(names[row]) for row in training_rows((source,)))

@@ -1,0 +1,77 @@
+import threading
+import time
+
+import pytest
+
+from facegate.core.comparison import nobody
+from facegate.core.ports import Roster
+from facegate.errors import NotReadyError
+from facegate.verifier.gallery import LiveGallery
+
+
+class GrowingGallery:
+    """A gallery in memory whose revision the test raises, and that can be away."""
+
+    def __init__(self):
+        self.number, self.away, self.read = 1, False, 0
+
+    def revision(self):
+        if self.away:
+            raise NotReadyError("the database is away", "Start it")
+        return self.number
+
+    def roster(self, model):
+        self.read += 1
+        return Roster(self.revision(), nobody(model), {}, {})
+
+
+def eventually(condition, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_roster_is_read_again_only_when_the_revision_changed():
+    gallery = GrowingGallery()
+    live = LiveGallery(gallery, "m")
+    first = live.roster
+    assert not live.refresh()
+    assert live.roster is first
+    gallery.number = 2
+    assert live.refresh()
+    assert live.roster.revision == 2
+    assert gallery.read == 2
+
+
+def test_a_revision_that_went_back_is_a_change_too():
+    gallery = GrowingGallery()
+    gallery.number = 9
+    live = LiveGallery(gallery, "m")
+    gallery.number = 3  # a restored backup
+    assert live.refresh()
+    assert live.roster.revision == 3
+
+
+def test_a_gallery_that_cannot_be_read_is_not_ready_at_start():
+    gallery = GrowingGallery()
+    gallery.away = True
+    with pytest.raises(NotReadyError):
+        LiveGallery(gallery, "m")
+
+
+def test_following_outlives_an_absence_and_keeps_the_old_roster_meanwhile(caplog):
+    gallery, stop = GrowingGallery(), threading.Event()
+    live = LiveGallery(gallery, "m")
+    follower = threading.Thread(target=live.follow, args=(stop, 0.005))
+    gallery.away = True
+    follower.start()
+    try:
+        eventually(lambda: "cannot be read" in caplog.text)
+        assert live.roster.revision == 1
+        gallery.number, gallery.away = 2, False
+        eventually(lambda: live.roster.revision == 2)
+    finally:
+        stop.set()
+        follower.join()
+    assert caplog.text.count("cannot be read") == 1

@@ -1,0 +1,125 @@
+import json
+
+import pytest
+
+from facegate.core.calibration import calibrate
+from facegate.errors import NotReadyError, UnusableInputError
+from facegate.verifier.library import (
+    CALIBRATION,
+    CARD,
+    NETWORK,
+    Library,
+    calibration_document,
+    library_of,
+    read_calibration,
+    read_card,
+    write_model,
+)
+
+
+def test_the_shipped_model_is_what_its_card_says(model):
+    assert model.card.files.keys() >= {NETWORK, CALIBRATION}
+    assert model.id == f"{model.card.name}@{model.card.files[NETWORK][:12]}"
+    assert model.calibration.model == model.id
+    assert (model.folder / NETWORK).stat().st_size <= 8_000_000
+    assert model.calibration.gallery_threshold(1e-4, 1000) is not None
+
+
+def test_the_shipped_model_is_in_charge_until_another_is(library, model):
+    assert library.active() == model.card.name
+    assert model.card.name in [card.name for card in library.cards()]
+
+
+@pytest.mark.parametrize("file", [NETWORK, CALIBRATION, "proof.json"])
+def test_a_tampered_file_is_refused(own_copy, file):
+    path = own_copy.local_dir / "copy" / file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(NotReadyError, match="was changed"):
+        own_copy.load("copy")
+
+
+def test_a_missing_file_is_refused(own_copy):
+    (own_copy.local_dir / "copy" / NETWORK).unlink()
+    with pytest.raises(NotReadyError, match="cannot be read"):
+        own_copy.load("copy")
+
+
+def test_a_calibration_of_another_network_is_refused(own_copy, model):
+    folder = own_copy.local_dir / "copy"
+    foreign = calibrate(model="other@123456789abc", source="s", people=2, mated=[0.5], non_mated=[0.1])
+    write_model(folder, read_card(folder), (folder / NETWORK).read_bytes(), foreign)
+    with pytest.raises(NotReadyError, match="belongs to other@123456789abc"):
+        own_copy.load("copy")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\xff"])
+def test_a_card_that_is_none_is_one_clear_error(own_copy, text):
+    (own_copy.local_dir / "copy" / CARD).write_bytes(text.encode("latin-1"))
+    with pytest.raises(NotReadyError, match="no card of a model"):
+        own_copy.load("copy")
+
+
+@pytest.mark.parametrize("name", ["nobody", "../copy", "/etc", "", "COPY"])
+def test_a_name_that_is_no_models_is_refused_and_never_leaves_the_library(own_copy, name):
+    if not name:
+        name = " "
+    with pytest.raises(UnusableInputError, match="There is no model"):
+        own_copy.load(name)
+
+
+def test_activation_and_rollback_survive_a_restart(own_copy, model, tmp_path):
+    assert own_copy.activate("copy").card.name == "copy"
+    again = Library(shipped_dir=model.folder.parent, local_dir=own_copy.local_dir, pointer=tmp_path / "active.json")
+    assert again.active() == "copy"
+    assert again.rollback().card.name == model.card.name
+    assert again.active() == model.card.name
+    with pytest.raises(UnusableInputError, match="No model was in charge before"):
+        again.rollback()
+
+
+def test_a_spoilt_model_is_never_activated(own_copy, model):
+    (own_copy.local_dir / "copy" / NETWORK).write_bytes(b"nothing")
+    with pytest.raises(NotReadyError):
+        own_copy.activate("copy")
+    assert own_copy.active() == model.card.name
+
+
+def test_the_setting_outweighs_the_pointer(own_copy, model, tmp_path):
+    own_copy.activate("copy")
+    fixed = Library(
+        shipped_dir=model.folder.parent,
+        local_dir=own_copy.local_dir,
+        pointer=tmp_path / "active.json",
+        preferred=model.card.name,
+    )
+    assert fixed.active() == model.card.name
+
+
+def test_a_pointer_that_cannot_be_read_is_one_clear_error(own_copy, tmp_path):
+    (tmp_path / "active.json").write_text("{")
+    with pytest.raises(NotReadyError, match="cannot be read"):
+        own_copy.active()
+
+
+def test_an_empty_library_says_so(tmp_path):
+    empty = Library(shipped_dir=tmp_path / "a", local_dir=tmp_path / "b", pointer=tmp_path / "c")
+    assert empty.cards() == []
+    with pytest.raises(NotReadyError, match="There is no model"):
+        empty.load()
+
+
+def test_card_and_calibration_survive_being_written(own_copy, tmp_path):
+    folder = own_copy.local_dir / "copy"
+    card, calibration = read_card(folder), read_calibration(folder / CALIBRATION)
+    assert json.loads(calibration_document(calibration)) == calibration.to_json()
+    written = write_model(tmp_path / "new" / "copy", card, (folder / NETWORK).read_bytes(), calibration)
+    assert read_card(tmp_path / "new" / "copy") == written
+    assert written.id == card.id
+
+
+def test_the_library_of_the_settings_keeps_models_in_the_data_folder(tmp_path):
+    from facegate.settings import Settings
+
+    assert library_of(Settings(data_dir=tmp_path)).local_dir == tmp_path / "models"
