@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from facegate.commands.output import print_json, print_table, say, warn
+from facegate.commands.training import train
 from facegate.errors import RefusedError
 from facegate.settings import Settings, load_settings
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from facegate.verifier.library import Card, Model
 
 app = typer.Typer(help="The networks.", no_args_is_help=True, add_completion=False)
+app.command("train")(train)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.")]

@@ -76,9 +76,7 @@ def test_no_threshold_brings_the_two_rates_nearer_than_the_eer(mated, non_mated)
 
 @given(mated=scores, non_mated=scores)
 def test_no_observed_threshold_is_more_accurate_than_the_most_accurate(mated, non_mated):
-    best = rates.accuracy(
-        rates.most_accurate(mated=mated, non_mated=non_mated), mated=mated, non_mated=non_mated
-    )
+    best = rates.accuracy(rates.most_accurate(mated=mated, non_mated=non_mated), mated=mated, non_mated=non_mated)
     for threshold in (*mated, *non_mated, 2.0):
         right = sum(s >= threshold for s in mated) + sum(s < threshold for s in non_mated)
         assert best >= right / (len(mated) + len(non_mated)) - 1e-12
@@ -130,9 +128,7 @@ def people_scores(count, generator):
     bias = generator.normal(0, 0.15, count)
     own = [(bias[p] + 0.6 + generator.normal(0, 0.05), p, p) for p in range(count) for _ in range(10)]
     other = [(generator.normal(0, 0.1), p, q) for p in range(count) for q in range(p)]
-    return (
-        Comparisons(*(np.array(part) for part in zip(*rows, strict=True))) for rows in (own, other)
-    )
+    return (Comparisons(*(np.array(part) for part in zip(*rows, strict=True))) for rows in (own, other))
 
 
 def test_bounds_over_people_are_wider_than_bounds_over_comparisons():

@@ -14,7 +14,7 @@ def drawn(count=12, dimension=5, seed=0):
     return normalize(torch.randn(count, dimension, generator=generator, dtype=torch.float64), dim=1)
 
 
-def slow_batch_loss(templates, people, groups, near, far, hardest):
+def slow_batch_loss(templates, people, groups, *, near, far, hardest):
     """Hadsell, Chopra, LeCun 2006, eq. 4, pair by pair."""
     own, other = [], []
     for i in range(len(people)):
@@ -34,7 +34,7 @@ def test_the_batch_loss_is_what_a_loop_over_pairs_gives(seed, hardest, near, far
     people = torch.randint(0, 5, (12,), generator=generator)
     groups = people % 2
     fast = losses.batch_contrastive(templates, people, groups, near=near, far=far, hardest=hardest)
-    slow = slow_batch_loss(templates, people.tolist(), groups.tolist(), near, far, hardest)
+    slow = slow_batch_loss(templates, people.tolist(), groups.tolist(), near=near, far=far, hardest=hardest)
     assert float(fast) == pytest.approx(slow, abs=1e-6)
 
 

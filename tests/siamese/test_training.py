@@ -64,7 +64,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
 
 def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path):
     run = Run(start(), collection(), RECIPE, tmp_path)
-    run.train(lambda progress: None)
+    run.train(lambda _: None)
     before, after = start().state_dict(), run.student.state_dict()
     for name, value in before.items():
         fixed = name.startswith(("stem", "dw0", "in_", "blocks.0")) or "act" in name
@@ -72,7 +72,7 @@ def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path)
 
 
 def test_a_run_writes_its_recipe_and_losses_and_a_checkpoint_without_code(tmp_path):
-    Run(start(), collection(), RECIPE, tmp_path).train(lambda progress: None)
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert lines[0]["recipe"]["seed"] == RECIPE.seed

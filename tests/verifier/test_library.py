@@ -46,7 +46,7 @@ def test_a_missing_file_is_refused(own_copy):
         own_copy.load("copy")
 
 
-def test_a_calibration_of_another_network_is_refused(own_copy, model):
+def test_a_calibration_of_another_network_is_refused(own_copy):
     folder = own_copy.local_dir / "copy"
     foreign = calibrate(model="other@123456789abc", source="s", people=2, mated=[0.5], non_mated=[0.1])
     write_model(folder, read_card(folder), (folder / NETWORK).read_bytes(), foreign)

@@ -56,9 +56,7 @@ def roster(verifier):
         templates.append(verifier.extractor.extract(align(picture, face.landmarks)[None])[0])
     assert not len(empty.references)
     return roster_of(
-        References(
-            verifier.extractor.model, np.stack(templates), np.arange(3), tuple(person.slug for person in known)
-        )
+        References(verifier.extractor.model, np.stack(templates), np.arange(3), tuple(person.slug for person in known))
     )
 
 

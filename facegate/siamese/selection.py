@@ -1,0 +1,104 @@
+"""Chooses between the start and what was trained from it, on people whom the training has not seen.
+
+Each candidate is judged on held-out people twice: as they are, and as at a door. A source counts as much as another,
+however many people it has, and the figure is the mean FNMR at an FMR of 1e-3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facegate.core import rates
+from facegate.core.comparison import Templates, scores
+from facegate.siamese import augment
+from facegate.siamese.corpus import Source, held_out
+from facegate.siamese.networks import Trunk
+from facegate.siamese.training import between
+
+SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+TARGET_FMR: Final = 1e-3
+LEAST_MATED: Final = 50
+"""Sources with fewer mated comparisons say nothing."""
+MOST_PICTURES: Final = 500
+"""Of one source; the other held-out people stay untouched, for the calibration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point between start and trained, and how it does on held-out people.
+
+    Attributes:
+        share: 0 is the start, 1 the trained.
+        plain: FNMR at FMR 1e-3 of each source, pictures as they are.
+        door: The same, pictures as at a door.
+    """
+
+    share: float
+    plain: dict[str, float]
+    door: dict[str, float]
+
+    @property
+    def cost(self) -> float:
+        """The mean of all."""
+        return float(np.mean([*self.plain.values(), *self.door.values()]))
+
+
+def choose(start: Trunk, trained: Trunk, sources: Sequence[Source], seed: int) -> list[Candidate]:
+    """Return all candidates, the best first."""
+    candidates = [judged(between(start, trained, share), share, sources, seed) for share in SHARES]
+    return sorted(candidates, key=lambda candidate: candidate.cost)
+
+
+def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int) -> Candidate:
+    """Judge one trunk."""
+    plain: dict[str, float] = {}
+    door: dict[str, float] = {}
+    for source in sources:
+        rows = judged_rows(source)
+        people = np.unique([source.people[row] for row in rows], return_inverse=True)[1]
+        if sum(count * (count - 1) // 2 for count in np.bincount(people)) < LEAST_MATED:
+            continue
+        draw = np.random.default_rng((seed, len(rows)))
+        seen = np.stack([augment.plain(source.crops[row]) for row in rows])
+        hard = np.stack([augment.door(source.crops[row], draw) for row in rows])
+        plain[source.name], door[source.name] = (fnmr(templates_of(trunk, crops), people) for crops in (seen, hard))
+    return Candidate(share, plain, door)
+
+
+def judged_rows(source: Source) -> NDArray[np.int64]:
+    """Return the crops of held-out people that the choice is made on, whole people only."""
+    people = source.people
+    rows = np.flatnonzero([held_out(person) for person in people])
+    if len(rows) <= MOST_PICTURES:
+        return rows
+    cut = people[rows[MOST_PICTURES]]
+    return np.array([row for row in rows[:MOST_PICTURES] if people[row] != cut], np.int64)
+
+
+def untouched_rows(source: Source) -> NDArray[np.int64]:
+    """Return the crops of held-out people that nothing was trained or chosen on."""
+    judged = {source.people[row] for row in judged_rows(source)}
+    kept = [held_out(person) and person not in judged for person in source.people]
+    return np.flatnonzero(kept).astype(np.int64)
+
+
+@torch.no_grad()
+def templates_of(trunk: Trunk, crops: NDArray[np.uint8], size: int = 64) -> Templates:
+    """Return the templates of crops uint8 (n, s, s, 3), float32 (n, d)."""
+    parts = []
+    for top in range(0, len(crops), size):
+        some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
+        parts.append(trunk(torch.from_numpy(some)).numpy())
+    return np.concatenate(parts)
+
+
+def fnmr(templates: Templates, people: NDArray[np.int64]) -> float:
+    """Return the FNMR at an FMR of 1e-3, all pictures compared with all."""
+    left, right = np.triu_indices(len(people), 1)
+    alike = scores(templates, templates)[left, right]
+    same = people[left] == people[right]
+    return rates.fnmr_at_fmr(TARGET_FMR, mated=alike[same], non_mated=alike[~same]).fnmr
