@@ -130,7 +130,10 @@ def write(trained: "Trained", name: str, start: Path, out: Path, detector: "Face
         tally.add(np.concatenate([extractor.extract(seen) for seen in blocks(kept, contract.alignment)]), numbers)
         count += int(numbers.max()) + 1
     calibration = calibrated(
-        tally, model=card.id, people=count, source=f"{count} people on whom nothing was trained or chosen, compared within their sources"
+        tally,
+        model=card.id,
+        people=count,
+        source=f"{count} people on whom nothing was trained or chosen, compared within their sources",
     )
     folder = out / name
     proof = prove(detector, extractor, contract.alignment)

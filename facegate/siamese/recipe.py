@@ -19,7 +19,7 @@ from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.corpus import WIDE, Source, align_source, labels_of, read_source, training_rows
 from facegate.siamese.networks import Trunk
-from facegate.siamese.selection import Candidate, choose
+from facegate.siamese.selection import Candidate, choose, require_judges
 from facegate.siamese.teachers import fit_merge
 from facegate.siamese.training import Collection, Progress, Recipe, Run, between
 from facegate.vision.align import Alignment, align
@@ -93,6 +93,7 @@ def train(
         say(f"aligning {name}")
         missed[name] = align_source(data, name, detector, crops)
     sources = tuple(read_source(crops, name) for name in names)
+    require_judges(sources)
     say("asking the teachers")
     targets = taught(sources, teachers, folder / "targets.npy")
     collection = Collection(sources, labels_of(sources), training_rows(sources), targets, shares_of(sources))

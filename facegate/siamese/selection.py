@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facegate.core import rates
 from facegate.core.comparison import Templates, scores
+from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.networks import Trunk
@@ -53,15 +54,32 @@ def choose(start: Trunk, trained: Trunk, sources: Sequence[Source], seed: int) -
     return sorted(candidates, key=lambda candidate: candidate.cost)
 
 
+def require_judges(sources: Sequence[Source]) -> None:
+    """Refuse data whose held-out people are too few to choose on, before hours are spent.
+
+    Raises:
+        UnusableInputError: No source has enough mated comparisons among them.
+    """
+    if not any(comparisons(source, judged_rows(source)) >= LEAST_MATED for source in sources):
+        raise UnusableInputError("There are too few people to hold some out and choose on", "Give more people")
+
+
+def comparisons(source: Source, rows: NDArray[np.int64]) -> int:
+    """Return how many mated comparisons some crops of a source give."""
+    people = source.people
+    _, counts = np.unique([people[row] for row in rows], return_counts=True)
+    return int((counts * (counts - 1) // 2).sum())
+
+
 def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int) -> Candidate:
     """Judge one trunk."""
     plain: dict[str, float] = {}
     door: dict[str, float] = {}
     for source in sources:
         rows = judged_rows(source)
-        people = np.unique([source.people[row] for row in rows], return_inverse=True)[1]
-        if sum(count * (count - 1) // 2 for count in np.bincount(people)) < LEAST_MATED:
+        if comparisons(source, rows) < LEAST_MATED:
             continue
+        people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
         draw = np.random.default_rng((seed, len(rows)))
         seen = np.stack([augment.plain(source.crops[row]) for row in rows])
         hard = np.stack([augment.door(source.crops[row], draw) for row in rows])
@@ -89,10 +107,10 @@ def untouched_rows(source: Source) -> NDArray[np.int64]:
 @torch.no_grad()
 def templates_of(trunk: Trunk, crops: NDArray[np.uint8], size: int = 64) -> Templates:
     """Return the templates of crops uint8 (n, s, s, 3), float32 (n, d)."""
-    parts = []
+    trunk, parts = trunk.to(memory_format=torch.channels_last), []  # two to three times as fast on a CPU
     for top in range(0, len(crops), size):
         some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
-        parts.append(trunk(torch.from_numpy(some)).numpy())
+        parts.append(trunk(torch.from_numpy(some).to(memory_format=torch.channels_last)).numpy())
     return np.concatenate(parts)
 
 
