@@ -336,6 +336,7 @@ def replace_file(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o644)  # nothing in a model is secret, and a wheel is built from such files
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -67,7 +67,7 @@ def bins_of(values: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def edge(at: int) -> float:
     """Return a bin's lower edge."""
-    return at * 2 / BINS - 1
+    return round(at * 2 / BINS - 1, 5)
 
 
 def calibrated(tally: Tally, *, model: str, source: str, people: int) -> Calibration:

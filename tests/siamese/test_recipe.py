@@ -9,7 +9,7 @@ from facegate.siamese import recipe
 from facegate.siamese.corpus import held_out
 from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
 from facegate.siamese.recipe import Teacher
-from facegate.siamese.selection import judged_rows, templates_of, untouched_rows
+from facegate.siamese.selection import Candidate, judged_rows, ranked, templates_of, untouched_rows
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
@@ -58,7 +58,6 @@ def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path):
     trained, said = train(data, tmp_path)
     assert trained.missed == {"set_train": 0}
     assert sorted(each.share for each in trained.candidates) == [0, 0.25, 0.5, 0.75, 1]
-    assert trained.candidates[0].cost == min(each.cost for each in trained.candidates)
     assert said[0] == "aligning set_train"
 
     with pytest.raises(UnusableInputError, match="holds a run already"):
@@ -71,6 +70,13 @@ def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path):
     judged, untouched = judged_rows(source), untouched_rows(source)
     assert all(held_out(source.people[row]) for row in np.concatenate((judged, untouched)))
     assert not {source.people[row] for row in judged} & {source.people[row] for row in untouched}
+
+
+def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
+    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4})
+    mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4})
+    bold = Candidate(1.0, {"a": 0.05, "b": 0.03}, {"a": 0.1, "b": 0.1})
+    assert [each.share for each in ranked([start, bold, mild])] == [0.5, 0.0, 1.0]
 
 
 def test_a_folder_without_people_and_too_few_people_are_refused(data, tmp_path):

@@ -1,0 +1,139 @@
+import json
+
+import pytest
+
+from facegate.commands.main import run
+from facegate.vision.composites import people
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def said(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def photo(person, number):
+    return str(people()[person].picture_path(number))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three composites with four photos each, and one photo without a face."""
+    import shutil
+
+    for person in range(3):
+        place = tmp_path / "people" / f"p{person}"
+        place.mkdir(parents=True)
+        for number in range(4):
+            shutil.copy(people()[person].picture_path(number), place)
+    return tmp_path / "people"
+
+
+def test_two_photos_of_one_person_leave_with_0_and_of_two_with_1(capsys):
+    assert run(["verify", photo(0, 0), photo(0, 3), "--json"]) == 0
+    same = said(capsys)
+    assert same["same"]
+    assert same["score"] >= same["threshold"]
+    assert same["fmr"] <= same["target_fmr"]
+    assert run(["verify", photo(0, 0), photo(1, 3), "--json"]) == 1
+    assert not said(capsys)["same"]
+    assert run(["verify", photo(0, 0), photo(0, 3)]) == 0
+    assert "one stranger in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_photo_that_is_none_leaves_with_2_and_one_line(tmp_path, capsys, content):
+    bad = tmp_path / "bad.jpg"
+    if content is not None:
+        bad.write_bytes(content)
+    assert run(["verify", photo(0, 0), str(bad)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("facegate: ")
+    assert error.count("\n") == 1
+
+
+def test_a_target_that_no_data_supports_leaves_with_2(capsys):
+    assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "1e-12"]) == 2
+    assert "do not support an FMR of 1e-12" in capsys.readouterr().err
+    assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "2"]) == 2
+
+
+def test_pairs_are_evaluated_with_counts_and_bounds(folder, tmp_path, capsys):
+    (tmp_path / "pairs.tsv").write_text("p0/0.webp\tp0/1.webp\t1\np1/0.webp\tp1/2.webp\t1\np0/0.webp\tp1/0.webp\t0\n")
+    assert run(["evaluate", "pairs", "pairs.tsv", "--root", str(folder), "--json"]) == 0
+    document = said(capsys)
+    assert (document["pairs"], document["mated"], document["non_mated"]) == (3, 2, 1)
+    assert document["at_shipped_threshold"]["accuracy"] == 1
+    assert document["fnmr_at_fmr"]["0.001"]["supported"] is False
+    assert document["failures_to_acquire"] == 0
+
+
+def test_a_folder_is_evaluated_and_a_photo_without_a_face_is_counted(folder, capsys):
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(folder / "p0" / "empty.png"), np.full((200, 200, 3), 90, np.uint8))
+    assert run(["evaluate", "folder", str(folder), "--json"]) == 0
+    document = said(capsys)
+    assert (document["people"], document["photos"], document["failures_to_acquire"]) == (3, 13, 1)
+    assert document["mated"] == 3 * 6 + 4
+    assert document["fnmr_at_fmr"]["0.001"]["count"] == 4
+    assert run(["evaluate", "folder", str(folder)]) == 0
+    assert "1 without a face" in capsys.readouterr().out
+
+
+def test_folders_that_cannot_be_evaluated_leave_with_2(tmp_path, folder, capsys):
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", tmp_path / "nowhere", folder / "p0"):
+        assert run(["evaluate", "folder", str(place)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_thresholds_in_force_fall_with_looser_targets(capsys):
+    assert run(["calibrate", "--json"]) == 0
+    document = said(capsys)
+    single = [row["thresholds"]["1"] for row in document["thresholds"]]
+    assert single == sorted(single)
+    assert document["people"] > 1000
+    assert run(["calibrate"]) == 0
+    assert "share of strangers" in capsys.readouterr().out
+
+
+def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(folder, capsys):
+    assert run(["calibrate", str(folder), "--json"]) == 0
+    document = said(capsys)
+    assert (document["people"], document["mated"], document["non_mated"]) == (3, 18, 48)
+    assert document["thresholds"][-1]["thresholds"]["1"] is None
+    assert run(["models", "show", "--json"]) == 0
+    assert said(capsys)["calibration"]["people"] == 3
+
+
+def test_a_network_of_others_is_imported_calibrated_and_activated(folder, capsys):
+    from facegate.settings import load_settings
+    from facegate.verifier.library import library_of
+
+    network = library_of(load_settings()).load().folder / "network.onnx"
+    options = ["--people", str(folder), "--size", "128", "--template", "reid-0095", "--licence", "Apache-2.0"]
+    assert run(["models", "import", "other", str(network), *options, "--json"]) == 0
+    assert said(capsys)["dimension"] == 256
+    assert run(["models", "import", "other", str(network), *options]) == 1
+    assert run(["models", "import", "wrong", str(network), "--people", str(folder), "--size", "112"]) == 2
+    assert run(["models", "import", "text", __file__, "--people", str(folder)]) == 2
+    capsys.readouterr()
+    assert run(["models", "activate", "other"]) == 0
+    assert run(["models", "list", "--json"]) == 0
+    *_, listing = capsys.readouterr().out.partition("[")
+    assert [row["name"] for row in json.loads(f"[{listing}") if row["active"]] == ["other"]
+    assert run(["models", "rollback", "--json"]) == 0
+    assert said(capsys)["name"] != "other"
+
+
+def test_fetching_wants_https_and_a_digest(folder, capsys):
+    options = ["--sha256", "0" * 64, "--people", str(folder)]
+    assert run(["models", "fetch", "x", "http://127.0.0.1/x.onnx", *options]) == 2
+    assert run(["models", "fetch", "x", "https://127.0.0.1/x.onnx", "--sha256", "ab", "--people", str(folder)]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
