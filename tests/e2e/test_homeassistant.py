@@ -15,6 +15,9 @@ import pytest
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from facegate.core.policy import EVERYONE, Door, Permission
+from facegate.settings import Settings
+from facegate.storage.opening import open_storage
 from tests.e2e.household import ENROLLED, STRANGERS, Daemon, Listener, copy_household, picture_of, serving, wait_until
 from tests.mosquitto import Mosquitto, mosquitto_in
 
@@ -88,6 +91,16 @@ def facegate(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def add_side_door(folder: Path) -> None:
+    with open_storage(Settings(data_dir=folder)) as storage:
+        storage.doors.add(Door("side", "Side door", ("alley",), permissions=(Permission(EVERYONE),)))
+
+
+def remove_side_door(folder: Path) -> None:
+    with open_storage(Settings(data_dir=folder)) as storage:
+        storage.doors.remove("side")
+
+
 def rendered(template: str, payload: bytes) -> str:
     """What Home Assistant makes of a payload; an undefined name raises here where it would log a warning."""
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
@@ -153,11 +166,11 @@ def test_a_door_that_is_removed_takes_its_entities_along(home):
 
 
 def test_a_door_that_is_removed_while_the_broker_is_away_takes_its_entities_along_later(home):
-    facegate(home.folder, "doors", "add", "side", "--camera", "alley")
+    add_side_door(home.folder)
     with ear(home.broker.port) as hears:
         assert hears.wait(lambda: len(hears.configs("_side/")) == 4)
         home.broker.stop()
-        facegate(home.folder, "doors", "remove", "side")
+        remove_side_door(home.folder)
         remembered = home.folder / "homeassistant.json"
         deadline = time.monotonic() + 1.5  # twice the pace at which the daemon looks for changes
         while "side" in remembered.read_text() and time.monotonic() < deadline:
@@ -193,11 +206,11 @@ def test_a_decision_is_the_event_that_was_promised_and_lies_nowhere(home):
 
 
 def test_a_second_start_keeps_the_installations_id_and_withdraws_the_doors_that_went_meanwhile(household, mosquitto):
-    facegate(household, "doors", "add", "side", "--camera", "alley")
+    add_side_door(household)
     with serving(household, mosquitto.port), ear(mosquitto.port) as hears:
         assert hears.wait(lambda: len(hears.last) >= 10)
         before = set(hears.configs())
-    facegate(household, "doors", "remove", "side")
+    remove_side_door(household)
     with serving(household, mosquitto.port), ear(mosquitto.port) as hears:
         left = {topic for topic in before if "_side/" not in topic}
         assert len(left) == 6
