@@ -26,7 +26,7 @@ MOST_LOSS: Final = 0.1
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TARGET_FMR: Final = 1e-3
-LEAST_MATED: Final = 50
+LEAST_MATED: Final = 20
 """Sources with fewer mated comparisons say nothing."""
 MOST_PICTURES: Final = 500
 """Of one source; the other held-out people stay untouched, for the calibration."""
@@ -68,12 +68,15 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def require_judges(sources: Sequence[Source]) -> None:
-    """Refuse data whose held-out people are too few to choose on, before hours are spent.
+    """Refuse data whose held-out people are too few to choose and to calibrate on, before hours are spent.
 
     Raises:
-        UnusableInputError: No source has enough mated comparisons among them.
+        UnusableInputError: No source has enough comparisons among them.
     """
-    if not any(comparisons(source, judged_rows(source)) >= LEAST_MATED for source in sources):
+    judges = any(comparisons(source, judged_rows(source)) >= LEAST_MATED for source in sources)
+    strangers = any(len({source.people[row] for row in untouched_rows(source)}) > 1 for source in sources)
+    mated = any(comparisons(source, untouched_rows(source)) for source in sources)
+    if not (judges and strangers and mated):
         raise UnusableInputError("There are too few people to hold some out and choose on", "Give more people")
 
 
@@ -101,13 +104,14 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int) -> 
 
 
 def judged_rows(source: Source) -> NDArray[np.int64]:
-    """Return the crops of held-out people that the choice is made on, whole people only."""
+    """Return the crops of held-out people that the choice is made on, whole people and at most half of them."""
     people = source.people
     rows = np.flatnonzero([held_out(person) for person in people])
-    if len(rows) <= MOST_PICTURES:
-        return rows
-    cut = people[rows[MOST_PICTURES]]
-    return np.array([row for row in rows[:MOST_PICTURES] if people[row] != cut], np.int64)
+    most = min(MOST_PICTURES, len(rows) // 2)
+    if not most:
+        return rows[:0]
+    cut = people[rows[most]]
+    return np.array([row for row in rows[:most] if people[row] != cut], np.int64)
 
 
 def untouched_rows(source: Source) -> NDArray[np.int64]:
