@@ -77,6 +77,7 @@ class Intake:
         self._refusals: deque[Refusal] = deque()
         self._open: dict[str, Open] = {}
         self._closed = False
+        self._errand_is_out = False
 
     def take_frame(self, frame: Frame) -> None:
         """Take a pushed picture in: account for its event, refuse it by its age, or let it wait."""
@@ -123,11 +124,22 @@ class Intake:
     def next(self, seconds: float) -> Work | None:
         """Return the next thing to do, refusals first because they cost nothing; None if nothing came in time."""
         with self._ready:
-            if not self._ready.wait_for(lambda: self._refusals or self._slots or self._closed, seconds):
+            if not self._ready.wait_for(lambda: self._refusals or self._takeable() or self._closed, seconds):
                 return None
             if self._refusals:
                 return self._refusals.popleft()
-            return self._slots.popitem(last=False)[1] if self._slots else None
+            camera = self._takeable()
+            if camera is None:
+                return None
+            work = self._slots.pop(camera)
+            self._errand_is_out = self._errand_is_out or isinstance(work, Errand)
+            return work
+
+    def back(self, errand: Errand) -> None:  # noqa: ARG002 - at most one is out
+        """Note that an errand was run: the next may be."""
+        with self._ready:
+            self._errand_is_out = False
+            self._ready.notify()
 
     def done(self, event: str, settled: Sequence[str], *, otherwise: str) -> None:
         """Note that a frame of an event, or its hunt, is done.
@@ -229,6 +241,12 @@ class Intake:
                 self._ready.notify()
         if displaced is not None:
             self.done(displaced.event, (), otherwise=SUPERSEDED)
+
+    def _takeable(self) -> str | None:
+        """Return the camera whose work is next. One errand is out at most: a server that dawdles holds one worker."""
+        return next(
+            (name for name, work in self._slots.items() if not (self._errand_is_out and isinstance(work, Errand))), None
+        )
 
     def _refuse(self, refusal: Refusal) -> None:
         """Let a refusal wait, or count it when too many do. The lock is held."""

@@ -114,6 +114,8 @@ class Workers:
         except Exception as error:
             log.exception("a frame could not be judged", extra={"camera": work.camera})
             decision = self._deny_anyway(work, error)
+        if isinstance(work, Errand):
+            self._intake.back(work)
         self._intake.done(work.event, decision.events if decision else (), otherwise="internal_error")
         if decision is not None:
             self._decided(decision)

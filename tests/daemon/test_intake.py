@@ -249,3 +249,16 @@ def test_stopping_counts_whatever_is_still_open(arrivals):
     rig.intake.abandon("stopped")
     assert rig.events.balanced
     assert rig.intake.waiting == 0
+
+
+def test_errands_leave_a_worker_for_frames():
+    rig = Rig()
+    for event, camera in (("u1", "porch"), ("u2", "yard")):
+        rig.intake.take_errand(Errand(camera, event, START, START, f"http://slow/{event}.jpg"))
+    rig.intake.take_frame(rig.frame("e1", "gate"))
+    first = rig.intake.next(0)
+    assert first.event == "u1"
+    assert rig.intake.next(0).event == "e1"
+    assert rig.intake.next(0) is None
+    rig.intake.back(first)
+    assert rig.intake.next(0).event == "u2"
