@@ -5,7 +5,9 @@
 A family is imported when it is called, so that `facegate --help` costs nothing and `facegate run` never meets torch.
 """
 
+import errno
 import importlib
+import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -14,6 +16,8 @@ from typer.core import TyperGroup
 
 from facegate import __version__
 from facegate.errors import FacegateError
+
+CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 #: Command: (module, its `app` or its function, one line of help). The order is that of `facegate --help`.
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -102,10 +106,11 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
     """Run one command and return its exit code; a user's mistake is one line on stderr, never a traceback."""
     try:
         result = typer.main.get_command(app).main(arguments or ["--help"], prog_name="facegate", standalone_mode=False)
+        sys.stdout.flush()
     except FacegateError as error:
         return fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -119,6 +124,11 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left: there is nobody to tell
         return 0
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail once more at the very end
+        return fail(f"What was to be printed cannot be written: {error.strerror}. Free some space.", 2)
     return result if isinstance(result, int) else 0
 
 

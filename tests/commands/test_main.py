@@ -2,6 +2,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,15 @@ def test_a_broken_settings_file_is_one_line_and_code_2(tmp_path):
     assert done.stderr.count("\n") == 1
     config.write_bytes(b"\xff\xfe\x00")
     assert facegate("settings", FACEGATE_CONFIG=str(config)).returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"]])
+def test_a_full_disk_behind_stdout_is_one_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "facegate", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("facegate: ")
+    assert len(done.stderr.splitlines()) == 1
