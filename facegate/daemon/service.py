@@ -23,7 +23,7 @@ from facegate.cameras.sources import Sources
 from facegate.core.decision import Decision
 from facegate.core.policy import Mode
 from facegate.core.ports import Clock
-from facegate.daemon import systemd
+from facegate.daemon import alone, systemd
 from facegate.daemon.assembly import detector_of, engine_of
 from facegate.daemon.books import NOT_RECORDED, Books
 from facegate.daemon.ears import Ears
@@ -166,6 +166,7 @@ class Service:
         """Open what remembers and load what compares: everything up to the network."""
         settings = self.settings
         self._storage = open_storage(settings)
+        self._open.enter_context(alone.lock(settings.data_dir))
         self._open.callback(self._storage.close)
         self._storage.vault.reload()  # keys that cannot be used are told now, not at the first visitor
         self._storage.signer.kid  # noqa: B018 - as above; it is made if there is none
