@@ -5,7 +5,9 @@ to compare as anybody. Frames are drawn scenes of 1280x720 with one person.
 """
 
 import os
+import shutil
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,7 @@ import numpy as np
 from facegate.core.comparison import References, best_match
 from facegate.core.policy import EVERYONE, Door, Permission
 from facegate.core.ports import Clock
-from facegate.daemon.outsider import DaemonProcess, Outsider
+from facegate.daemon.outsider import DaemonProcess, Outsider, free_port
 from facegate.settings import Settings
 from facegate.storage.opening import Storage, open_storage
 from facegate.storage.photos import Crop, Enrollee, NewPhoto
@@ -33,6 +35,7 @@ from facegate.vision.scenes import Guest, Scene, encode, render
 CAMERAS: Final = 4
 ANSWER_SECONDS: Final = 10.0
 MANY_REFERENCES: Final = 100_000
+MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ def measure(folder: Path, *, users: int, seconds: float, frames: int, clock: Clo
 def on_one_core(folder: Path, pictures: Sequence[bytes], frames: int, users: int) -> Iterator[Figure]:
     """Start, latency and memory of a daemon that has one core."""
     with serving(folder, cores=1) as (daemon, outsider, started):
-        yield Figure("start to ready", started, "s", 3.0, "process start to `online` on P/status, one core")
+        yield Figure(
+            "start to ready", started, "s", 3.0, f"process start to `online` on P/status, one core; {broker_name()}"
+        )
         rows = [timed(outsider, pictures[at % len(pictures)], f"latency-{at}") for at in range(frames)]
         walls = [wall for wall, _ in rows]
         yield Figure(
@@ -205,19 +210,44 @@ def drawn_pictures(count: int) -> list[bytes]:
 def serving(folder: Path, *, cores: int) -> Iterator[tuple[DaemonProcess, Outsider, float]]:
     """Run a daemon on so many cores, and yield it with an outsider and the seconds that it took to come online."""
     before = os.sched_getaffinity(0)
-    daemon = DaemonProcess(folder)
-    with Outsider(daemon.port) as outsider:
-        begun = time.monotonic()
-        os.sched_setaffinity(0, set(sorted(before)[:cores]))  # inherited by the daemon
-        try:
-            daemon.start()
-        finally:
-            os.sched_setaffinity(0, before)
-        try:
-            outsider.wait_until_online(daemon)
-            yield daemon, outsider, time.monotonic() - begun
-        finally:
-            daemon.stop()
+    with mosquitto(folder) as port:
+        reached = {"FACEGATE_MQTT__HOST": "127.0.0.1", "FACEGATE_MQTT__PORT": str(port)} if port else {}
+        daemon = DaemonProcess(folder, reached)
+        with Outsider(daemon.port) as outsider:
+            begun = time.monotonic()
+            os.sched_setaffinity(0, set(sorted(before)[:cores]))  # inherited by the daemon
+            try:
+                daemon.start()
+            finally:
+                os.sched_setaffinity(0, before)
+            try:
+                outsider.wait_until_online(daemon)
+                yield daemon, outsider, time.monotonic() - begun
+            finally:
+                daemon.stop()
+
+
+def broker_name() -> str:
+    """Say which broker the figures are measured with."""
+    return "mosquitto" if MOSQUITTO else "the embedded broker (install mosquitto for figures that count)"
+
+
+@contextmanager
+def mosquitto(folder: Path) -> Iterator[int | None]:
+    """Run a mosquitto on loopback, if there is one, and yield its port; None: the embedded broker has to do."""
+    if MOSQUITTO is None:
+        yield None
+        return
+    port, config = free_port(), folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n", "utf-8")
+    broker = subprocess.Popen(  # noqa: S603 - found on the path, with a configuration of our own
+        [MOSQUITTO, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield port
+    finally:
+        broker.terminate()
+        broker.wait(5)
 
 
 def timed(outsider: Outsider, picture: bytes, name: str) -> tuple[float, dict[str, Any]]:

@@ -89,6 +89,7 @@ class Ears:
             case DoorClaim():
                 log.info("a second factor came; doors do not ask for one yet")
             case None:
+                log.info("a topic names no slug", extra={"topic": repr(message.topic[:100])})
                 self.intake.drop(self._new_id(now), "", BAD_TOPIC, now)
             case _:
                 assert_never(about)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from facegate.core.decision import Decision, Reason, decision_id
 from facegate.core.frame import Frame
@@ -23,6 +24,9 @@ from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
 
 log = logging.getLogger(__name__)
+
+STALE_SECONDS: Final = 5.0
+"""A roster that was not confirmed for so long grants nobody. It is confirmed twice a second."""
 
 
 class UndecidedError(Exception):
@@ -59,6 +63,7 @@ class Gate:
     ) -> None:
         self.engine = engine
         self.lobby = Lobby()
+        self._confirmed_at: datetime | None = None
         self._settings = settings
         self._decisions = decisions
         self._signer = signer
@@ -178,6 +183,8 @@ class Gate:
     def _ruled(self, door: Door, verdict: Verdict, engine: Engine, roster: Roster) -> Decision:
         """Rule on a verdict and sign the decision."""
         now = self._clock.now()
+        if verdict.reason is Reason.MATCH and self._is_stale(now):
+            verdict = replace(verdict, reason=Reason.INTERNAL_ERROR, detail="the gallery cannot be read")
         named = verdict.best.user if verdict.best else None
         decision = rule(
             door,
@@ -195,6 +202,15 @@ class Gate:
         )
         log.info("decided", extra={"decision": decision.id, "door": decision.door, "reason": str(decision.reason)})
         return replace(decision, jws=self._signer.sign(self._told(decision, roster)).jws)
+
+    def confirm_roster(self) -> None:
+        """Note that the roster was found to be the newest just now. From the first call on, others must follow."""
+        self._confirmed_at = self._clock.now()
+
+    def _is_stale(self, now: datetime) -> bool:
+        """Tell whether a suspension or a lockdown may have been missed: nobody is granted on an old roster."""
+        confirmed = self._confirmed_at
+        return confirmed is not None and not abs((now - confirmed).total_seconds()) <= STALE_SECONDS
 
     def _told(self, decision: Decision, roster: Roster) -> Decision:
         """Return the decision as messages tell it; that form is what the JWS signs."""

@@ -45,7 +45,7 @@ class Stopped:
 
 
 class DaemonProcess:
-    """`facegate run` in a process of its own, on its embedded broker, with its data in one folder.
+    """`facegate run` in a process of its own, with its data in one folder; on its embedded broker if none is set.
 
     Args:
         folder: The data folder; the log goes to `daemon.log` in it.
@@ -56,7 +56,7 @@ class DaemonProcess:
     def __init__(
         self, folder: Path, settings: Mapping[str, str] | None = None, program: Sequence[str] | None = None
     ) -> None:
-        self.port = free_port()
+        self.port = int((settings or {}).get("FACEGATE_MQTT__PORT", 0)) or free_port()
         self.folder = folder
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FACEGATE_")}
         own = {"FACEGATE_DATA_DIR": str(folder), "FACEGATE_MQTT__PORT": str(self.port)}

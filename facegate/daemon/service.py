@@ -11,6 +11,7 @@ which runs the loop and feeds the watchdog.
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -54,6 +55,10 @@ TICK_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 1.0
 REFRESH_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 2.0
+SWITCH_SECONDS: Final = 0.0005
+"""Python hands its lock on after so long. With its usual 5 ms a flood of messages starves the workers, which need the
+lock some fifty times for a frame."""
+
 STUCK_SECONDS: Final = 20.0
 """A worker that has one frame in hand for so long is stuck, and the watchdog is not fed any more."""
 
@@ -99,6 +104,7 @@ class Service:
             NotReadyError: Schema, model, key or port is not as it must be; nothing was heard yet.
         """
         keep_heaps_few()
+        sys.setswitchinterval(SWITCH_SECONDS)
         use_one_thread_in_opencv()
         self._wire_core()
         self._open.callback(self._intake.abandon, "stopped")  # what still came in while the channel closed
@@ -298,7 +304,11 @@ class Service:
         if self._library.active() != engine.model.partition("@")[0]:
             self._gate.engine = engine_of(self.settings, self._storage.gallery, self._detector, self._clock)
             log.info("another network is in charge", extra={"model": self._gate.engine.model})
-        elif engine.gallery.refresh():
+            changed = True
+        else:
+            changed = engine.gallery.refresh()
+        self._gate.confirm_roster()
+        if changed:
             self._entities.follow(self._gate.engine.roster)
 
     def _greet_broker(self) -> None:

@@ -278,3 +278,16 @@ def test_a_frame_that_cannot_be_judged_leaves_its_event_to_the_visit_that_holds_
     (ended,) = rig.gate.overdue()
     assert rig.gate.conclude(ended).events == ("e1",)
     assert rig.events.balanced
+
+
+def test_nobody_is_granted_on_a_roster_that_may_be_old():
+    rig = Rig()
+    rig.gate.confirm_roster()
+    rig.clock.pass_seconds(4)
+    assert rig.gate.decide(rig.frame("alice 0.9", "e1")).outcome is Outcome.GRANT
+    rig.clock.pass_seconds(4)
+    decision = rig.gate.decide(rig.frame("alice 0.9", "e2"))
+    assert (decision.reason, decision.detail) == (Reason.INTERNAL_ERROR, "the gallery cannot be read")
+    assert rig.gate.decide(rig.frame("alice 0.1", "e3")).reason is Reason.NO_MATCH
+    rig.gate.confirm_roster()
+    assert rig.gate.decide(rig.frame("alice 0.9", "e4")).outcome is Outcome.GRANT
