@@ -113,7 +113,9 @@ def read_base64(text: str, name: str) -> bytes:
         if opening is None:
             raise UnusableInputError(f"{name} is a data URL of no picture in base64", "Send data:image/jpeg;base64,...")
         body = text[opening.end() :]
-    body = body.translate(_URL_SAFE).rstrip("=")
+    if any(letter in body for letter in "-_\r\n"):  # translating costs a millisecond that most pictures can be spared
+        body = body.translate(_URL_SAFE)
+    body = body.rstrip("=")
     try:
         decoded = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
