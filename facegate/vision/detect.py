@@ -43,6 +43,9 @@ CLOSE_FACE: Final = 80.0
 #: Large faces are often found in parts as well: what lies in another face by more than this is no face of its own.
 INSIDE: Final = 0.6
 MOST_FACES: Final = 200
+#: Least detection score of the shipped network (its card says how it was chosen), and of YuNet's own files.
+OWN_SCORE: Final = 0.45
+YUNET_SCORE: Final = 0.6
 
 Rows = NDArray[np.float64]
 """float64, shape (n, 15), as `cv2.FaceDetectorYN` gives them: box 4, landmarks 10, score; pixels of the picture."""
@@ -68,19 +71,19 @@ class YuNetDetector:
     to make); the objects keep the memory of the largest canvas that they saw, which is why no canvas is large.
     """
 
-    def __init__(self, model: Path | None = None, score: float = 0.75, overlap: float = 0.3) -> None:
+    def __init__(self, model: Path | None = None, score: float | None = None, overlap: float = 0.3) -> None:
         """Load and try the network.
 
         Args:
             model: ONNX file in YuNet's format; None: the shipped one.
-            score: Least detection score, in (0, 1).
+            score: Least detection score, in (0, 1); None: the network's own.
             overlap: Faces that overlap by more (intersection over union) are one.
 
         Raises:
             NotReadyError: There is no such file, or it is no such network.
         """
         self._model = model or shipped("models") / "detector" / "face_detector.onnx"
-        self._score = score
+        self._score = score or (OWN_SCORE if model is None else YUNET_SCORE)
         self._overlap = overlap
         self._idle: SimpleQueue[cv2.FaceDetectorYN] = SimpleQueue()
         if not self._model.is_file():

@@ -13,7 +13,7 @@ import torch
 
 from models.detector.recipe import losses, narrow, network
 from models.detector.recipe.canvases import placed, similarity
-from models.detector.recipe.degrade import spoil
+from models.detector.recipe.degrade import filmed, spoil
 from models.detector.recipe.export import build
 from models.detector.recipe.labels import mirrored, overlap
 
@@ -132,6 +132,17 @@ def test_weights_survive_a_round_trip(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_a_blend_lies_between_its_ends():
+    first, last, half = random_network(), random_network(), random_network()
+    with torch.no_grad():
+        last.stem.weight += 2.0
+        half.stem.weight += 2.0
+    network.blend(half, first, 0.25)
+    torch.testing.assert_close(half.stem.weight, first.stem.weight + 0.5)
+    network.blend(last, first, 0.0)
+    assert torch.equal(last.stem.weight, first.stem.weight)
+
+
 def test_a_fit_recovers_a_linear_map():
     generator = torch.Generator().manual_seed(1)
     inputs, weight, bias = (torch.randn(*size, generator=generator) for size in ((500, 4), (3, 4), (3,)))
@@ -172,7 +183,7 @@ def test_decoding_inverts_encoding():
 
 def test_a_perfect_answer_costs_nothing_for_class_box_and_points():
     grid = losses.cells(128)
-    parts = losses.loss(perfect(grid), torch.full((1, len(grid), 16), -20.0), grid, none_ignored())
+    parts = losses.loss(perfect(grid), torch.full((1, len(grid), 16), -20.0), grid, none_ignored(), [False])
     assert all(parts[name] < 1e-3 for name in ("cls", "box", "points"))
 
 
@@ -181,7 +192,7 @@ def test_a_shifted_answer_costs_more():
     raw, teacher = perfect(grid), torch.full((1, len(grid), 16), -20.0)
     raw[..., 2] += 0.3
     raw[..., 6:] += 0.1
-    parts = losses.loss(raw, teacher, grid, none_ignored())
+    parts = losses.loss(raw, teacher, grid, none_ignored(), [False])
     assert parts["box"] > 0.1
     assert parts["points"] > 0.1
 
@@ -191,7 +202,25 @@ def test_nothing_is_asked_about_ignored_places():
     raw = torch.full((1, len(grid), 16), 3.0)
     whole = torch.tensor([[-1.0, -1, 200, 200]])
     nothing = losses.Targets(torch.zeros(0, 14), torch.zeros(0, dtype=torch.bool), whole)
-    assert losses.loss(raw, raw, grid, [nothing])["obj"] == 0
+    assert losses.loss(raw, raw, grid, [nothing], [False])["obj"] == 0
+
+
+def test_copying_the_teacher_on_the_same_pixels_costs_no_box_and_no_points_and_deviating_does():
+    grid = losses.cells(128)
+    teacher = perfect(grid)
+    exact = losses.loss(teacher, teacher, grid, none_ignored(), [True])
+    assert all(part < 1e-3 for part in exact.values())
+    moved = teacher.clone()
+    moved[..., 6:] += 0.1
+    assert losses.loss(moved, teacher, grid, none_ignored(), [True])["points"] > 0.1
+
+
+def test_a_face_that_the_teacher_overlooks_is_asked_for_where_it_is_copied():
+    grid = losses.cells(128)
+    blind, seeing = torch.full((1, len(grid), 16), -20.0), perfect(grid)
+    assert len(losses.unseen(blind[0], grid, none_ignored()[0]).faces) == 1
+    assert len(losses.unseen(seeing[0], grid, none_ignored()[0]).faces) == 0
+    assert losses.loss(blind, blind, grid, none_ignored(), [True])["obj"] > 1
 
 
 def test_each_face_gets_a_cell_and_no_cell_two_faces():
@@ -229,10 +258,11 @@ def test_a_turned_face_keeps_its_points_inside_its_box():
     assert overlap(moved[None, :4], moved[None, :4])[0, 0] == pytest.approx(1)
 
 
-def test_spoiling_is_repeatable_and_keeps_the_size():
+@pytest.mark.parametrize("change", [spoil, filmed])
+def test_spoiling_is_repeatable_and_keeps_the_size(change):
     picture = composite(3, 0)[::4, ::4]
     for seed in range(40):
-        first, second = (spoil(picture, np.random.default_rng(seed))[0] for _ in range(2))
+        first, second = (change(picture, np.random.default_rng(seed))[0] for _ in range(2))
         assert first.shape == picture.shape
         assert first.dtype == np.uint8
         np.testing.assert_array_equal(first, second)

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from models.detector.recipe import backdrops
-from models.detector.recipe.degrade import spoil
+from models.detector.recipe.degrade import filmed
 from models.detector.recipe.labels import mirrored
 from models.detector.recipe.occlude import occlude
 
@@ -135,7 +135,7 @@ class Canvas:
         """Occlude, spoil, and settle which faces are asked for."""
         if not self.rows:
             return Sample(
-                spoil(self.picture, rng)[0],
+                filmed(self.picture, rng)[0],
                 self.picture,
                 np.zeros((0, 14), np.float32),
                 np.zeros(0, bool),
@@ -147,7 +147,7 @@ class Canvas:
         for face, clear, share in zip(faces, sure, seen, strict=True):
             if clear and share > 0.7 and face[2] > 20 and rng.random() < 0.22:
                 occlude(self.picture, face, rng)
-        picture, smear = spoil(self.picture, rng)
+        picture, smear = filmed(self.picture, rng)
         asked = sure & (seen >= VISIBLE[0]) & (faces[:, 2] >= SMALLEST_FACE) & (smear <= GREATEST_SMEAR * faces[:, 2])
         ignored = ~asked & (seen > 0.05)
         return Sample(picture, clean, faces[asked], seen[asked] >= VISIBLE[1], faces[ignored][:, :4])
@@ -204,7 +204,7 @@ class Painter:
         face = photo.faces[int(rng.integers(len(photo.faces)))]
         wanted = np.exp(rng.uniform(np.log(14), np.log(largest * size)))
         scale = min(float(wanted / max(face[2:4].mean(), 4.0)), 8.0)
-        angle = np.radians(rng.normal(0, 16)) if rng.random() < 0.6 else 0.0
+        angle = np.radians(rng.normal(0, 18)) if rng.random() < 0.65 else 0.0
         room = np.clip(wanted / size, 0.1, 0.55)
         target = (rng.uniform(room * 0.75, 1 - room * 0.75, 2) * size).astype(np.float32)
         canvas.lay(photo.pixels, similarity(scale, angle, face[:2] + face[2:4] / 2, target), photo.faces, photo.sure)

@@ -127,11 +127,38 @@ def dimmed(picture: Picture, rng: Generator) -> Picture:
     return picture
 
 
+def lightly_spoiled(picture: Picture, rng: Generator) -> tuple[Picture, float]:
+    """One thing only, as the bar names them: blur, motion, little light, no colour, JPEG; and the blur's width."""
+    kind = rng.random()
+    if kind < 0.45:
+        sigma = float(rng.uniform(1.5, 5.5))
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8), 2 * sigma
+    if kind < 0.65:
+        length = int(rng.integers(5, 16))
+        return moved(picture, length, rng.uniform(0, np.pi)), length / 2
+    if kind < 0.8:
+        return darkened(picture, float(rng.uniform(0.1, 0.5)), 1.0), 0.0
+    if kind < 0.92:
+        return grey(picture), 0.0
+    return jpeg(picture, int(rng.integers(8, 40))), 0.0
+
+
 def spoil(picture: Picture, rng: Generator) -> tuple[Picture, float]:
     """Draw what happens to a picture; give it back with the width of its blur in pixels (0 for none)."""
+    return (picture, 0.0) if rng.random() < 0.15 else _heavily_spoiled(picture, rng)
+
+
+def filmed(picture: Picture, rng: Generator) -> tuple[Picture, float]:
+    """What training shows: a third as it is, a quarter with one thing wrong, the others as `spoil` does."""
+    kind = rng.random()
+    if kind < 0.34:
+        return picture, 0.0
+    return lightly_spoiled(picture, rng) if kind < 0.6 else _heavily_spoiled(picture, rng)
+
+
+def _heavily_spoiled(picture: Picture, rng: Generator) -> tuple[Picture, float]:
+    """Draw a chain of several things."""
     smear = 0.0
-    if rng.random() < 0.15:
-        return picture, smear
     if rng.random() < 0.3:
         picture = tinted(picture, rng)
     if rng.random() < 0.12:

@@ -215,6 +215,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="the .json to write; the raw scores go beside it (.npz)"
     )
     options = parser.parse_args()
+    cv2.setNumThreads(1)  # threads of OpenCV in this process would hang the workers that are forked from it
     setting = Setting(options.data, options.scenes, tuple(options.detectors), options.teacher)
     names = photos_of(options.data, options.sets, report=options.half == "report", most=options.most)
     parts = in_parts(partial(judge_photos, setting), names, options.workers)

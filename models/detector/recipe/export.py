@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from models.detector.recipe.network import FIRST_LEVEL, PARTS, STRIDES, Detector, Unit, load, units
+from models.detector.recipe.network import FIRST_LEVEL, PARTS, STRIDES, Detector, Unit, blend, load, units
 
 OPSET = 13
 NORM = ("running_mean", "running_var", "weight", "bias")
@@ -161,10 +161,16 @@ def main() -> None:
     """Export the weights that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="the .npz that training wrote")
+    parser.add_argument("--start", type=Path, help="the .npz before training, to blend with")
+    parser.add_argument("--share", type=float, default=1.0, help="of the trained weights in the blend, 0..1")
     parser.add_argument("--out", type=Path, required=True, help="the .onnx to write")
     options = parser.parse_args()
     network = Detector().eval()
     load(network, options.weights)
+    if options.start:
+        start = Detector().eval()
+        load(start, options.start)
+        blend(network, start, options.share)
     onnx.save(build(network), options.out)
 
 

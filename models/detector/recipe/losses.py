@@ -5,10 +5,12 @@ box; each face takes as many cells as its ten best overlaps add up to, those wit
 
     loss = (BCE(class; overlap) + BCE(objectness; 1 or 0) + 5 EIoU(box) + 6 SmoothL1(points / face size)) / answers
 
-summed over the cells that answer, as YuNet was trained, but for two things. Point errors were in strides there and are
-in parts of the face here, so large faces do not outweigh small ones. And where the teacher, shown the clean canvas,
-agrees with a face's label, each cell is asked for the box and points that the teacher's own cell says, so the network
-learns to give in the dark what the teacher gives in the light.
+summed over the cells that answer, as YuNet was trained, but for three things. Point errors were in strides there
+and are in parts of the face here, so large faces do not outweigh small ones. And where the teacher, shown the clean
+canvas, agrees with a face's label, each cell is asked for the box and points that the teacher's own cell says, so the
+network learns to give in the dark what the teacher gives in the light. Where the network is shown the clean canvas
+itself, it copies the teacher's objectness, class, box and points (times 3) cell by cell: the cell that suppression
+keeps decides the landmarks.
 
 SimOTA: Ge and others, YOLOX, 2021. EIoU: Zhang and others, 2021 (squared differences over the enclosing box).
 """
@@ -28,6 +30,8 @@ POINT_BETA = 0.02
 """Where the loss of a point turns from square to straight, in parts of the face."""
 TEACHER_SCORE, TEACHER_OVERLAP, TEACHER_WIDTH = 0.5, 0.6, 160.0
 """The teacher's cell is taken at its word at this score, this overlap with the label, up to this width in pixels."""
+COPIED_SCORE, COPIED_BETA, COPIED_POINTS = 0.3, 0.003, 3.0
+"""Where both see the same pixels: the teacher's cells that are copied, and the bend and weight of their points."""
 WEIGHTS = {"cls": 1.0, "obj": 1.0, "box": 5.0, "points": 6.0}
 
 
@@ -118,44 +122,96 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
     return 1 - overlaps(a, b) + shift + sides.sum(1)
 
 
-def point_loss(found: Tensor, wanted: Tensor, size: Tensor) -> Tensor:
+def point_loss(found: Tensor, wanted: Tensor, size: Tensor, beta: float = POINT_BETA) -> Tensor:
     """Smooth L1 of points (n, 10) in parts of the face's size (n,), summed over the ten numbers: (n,)."""
     error = (found - wanted) / size[:, None]
-    return F.smooth_l1_loss(error, torch.zeros_like(error), beta=POINT_BETA, reduction="none").sum(1)
+    return F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none").sum(1)
 
 
 def taught(raw: Tensor, grid: Tensor, box: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (k, 4) and points (k, 10) to ask of cells: the label's, or the teacher's where it agrees."""
     theirs, their_points = decoded(raw, grid)
-    score = (raw[:, 0].sigmoid() * raw[:, 1].sigmoid()).sqrt()
+    score = _score(raw)
     narrow = theirs[:, 2] - theirs[:, 0] < TEACHER_WIDTH
     agree = ((score > TEACHER_SCORE) & (overlaps(theirs, box) > TEACHER_OVERLAP) & narrow)[:, None]
     return torch.where(agree, theirs, box), torch.where(agree, their_points, points)
 
 
-def loss(raw: Tensor, teacher: Tensor, grid: Tensor, targets: list[Targets]) -> dict[str, Tensor]:
-    """The four parts of the loss, weighted, over a batch of raw outputs and the teacher's (n, cells, 16)."""
+def copied(raw: Tensor, teacher: Tensor, grid: Tensor) -> tuple[dict[str, Tensor], float]:
+    """Sums over the cells (cells, 16) of the errors against the teacher's on the same picture, and their weight.
+
+    A cell counts by the square of the teacher's score, so the one that suppression will keep counts most.
+    """
+    sure = _score(teacher)
+    weight = torch.where(sure > COPIED_SCORE, sure.square(), torch.zeros_like(sure))
+    cls = F.binary_cross_entropy_with_logits(raw[:, 0], teacher[:, 0].sigmoid(), reduction="none")
+    at = weight.nonzero()[:, 0]
+    boxes, points = decoded(raw[at], grid[at])
+    wanted_boxes, wanted_points = decoded(teacher[at], grid[at])
+    size = (wanted_boxes[:, 2:] - wanted_boxes[:, :2]).prod(1).clamp(min=1.0).sqrt()
+    error = point_loss(points, wanted_points, size, COPIED_BETA)
+    sums = {
+        "cls": (cls * teacher[:, 1].sigmoid()).sum(),
+        "box": (eiou_loss(boxes, wanted_boxes) * weight[at]).sum(),
+        "points": (error * weight[at]).sum() * COPIED_POINTS,
+    }
+    return sums, float(weight.sum())
+
+
+def answered(raw: Tensor, teacher: Tensor, grid: Tensor, target: Targets) -> tuple[dict[str, Tensor], Tensor]:
+    """Sums over the cells (cells, 16) that answer for one canvas's faces (one or more), and which cells."""
     boxes, points = decoded(raw, grid)
-    score = (raw[..., 0].sigmoid() * raw[..., 1].sigmoid()).sqrt().detach()
+    truth = corners(target.faces)
+    answers, owner, iou = assigned(_score(raw).detach(), boxes.detach(), grid, truth)
+    box, point = taught(teacher[answers], grid[answers], truth[owner], target.faces[owner, 4:14])
+    error = point_loss(points[answers], point, target.faces[owner, 2:4].prod(1).sqrt())
+    sums = {
+        "cls": F.binary_cross_entropy_with_logits(raw[answers, 0], iou, reduction="sum"),
+        "box": eiou_loss(boxes[answers], box).sum(),
+        "points": (error * target.pointed[owner]).sum(),
+    }
+    return sums, answers
+
+
+@torch.no_grad()
+def unseen(teacher: Tensor, grid: Tensor, target: Targets) -> Targets:
+    """The faces of a canvas that the teacher's cells (cells, 16) do not find; nothing is ignored."""
+    at = (_score(teacher) > TEACHER_SCORE).nonzero()[:, 0]
+    boxes = decoded(teacher[at], grid[at])[0]
+    left = ~(overlaps(boxes[:, None], corners(target.faces)[None]) > TEACHER_OVERLAP).any(0)
+    return Targets(target.faces[left], target.pointed[left], target.ignored[:0])
+
+
+def loss(raw: Tensor, teacher: Tensor, grid: Tensor, targets: list[Targets], same: list[bool]) -> dict[str, Tensor]:
+    """The four parts of the loss, weighted, over a batch of raw outputs and the teacher's (n, cells, 16).
+
+    `same` says of each canvas whether the network was shown the very pixels that the teacher saw: there it copies.
+    """
     wanted, asked = torch.zeros_like(raw[..., 1]), torch.ones_like(raw[..., 1])
-    sums = {name: raw.new_zeros(()) for name in WEIGHTS}
-    answers_in_all = 0
-    for i, target in enumerate(targets):
+    parts: list[dict[str, Tensor]] = []
+    count = 0.0
+    for i, (known, copy) in enumerate(zip(targets, same, strict=True)):
+        target = unseen(teacher[i], grid, known) if copy else known
         asked[i] = _outside(grid, target.ignored)
-        if not len(target.faces):
-            continue
-        truth = corners(target.faces)
-        answers, owner, iou = assigned(score[i], boxes[i].detach(), grid, truth)
-        answers_in_all += len(answers)
-        wanted[i, answers], asked[i, answers] = 1.0, 1.0
-        sums["cls"] = sums["cls"] + F.binary_cross_entropy_with_logits(raw[i, answers, 0], iou, reduction="sum")
-        box, point = taught(teacher[i, answers], grid[answers], truth[owner], target.faces[owner, 4:14])
-        sums["box"] = sums["box"] + eiou_loss(boxes[i, answers], box).sum()
-        size = target.faces[owner, 2:4].prod(1).sqrt()
-        error = point_loss(points[i, answers], point, size)
-        sums["points"] = sums["points"] + (error * target.pointed[owner]).sum()
-    sums["obj"] = (F.binary_cross_entropy_with_logits(raw[..., 1], wanted, reduction="none") * asked).sum()
-    return {name: WEIGHTS[name] * value / max(answers_in_all, 1) for name, value in sums.items()}
+        if copy:
+            wanted[i] = teacher[i, :, 1].sigmoid()
+            sums, weight = copied(raw[i], teacher[i], grid)
+            parts.append(sums)
+            count += weight
+        if len(target.faces):
+            sums, answers = answered(raw[i], teacher[i], grid, target)
+            wanted[i, answers], asked[i, answers] = 1.0, 1.0
+            parts.append(sums)
+            count += len(answers)
+    whole = {"obj": (F.binary_cross_entropy_with_logits(raw[..., 1], wanted, reduction="none") * asked).sum()}
+    for name in ("cls", "box", "points"):
+        whole[name] = torch.stack([sums[name] for sums in parts]).sum() if parts else raw.new_zeros(())
+    return {name: weight * whole[name] / max(count, 1.0) for name, weight in WEIGHTS.items()}
+
+
+def _score(raw: Tensor) -> Tensor:
+    """sqrt(class * objectness) of raw outputs (..., 16): (...)."""
+    return (raw[..., 0].sigmoid() * raw[..., 1].sigmoid()).sqrt()
 
 
 def _outside(grid: Tensor, ignored: Tensor) -> Tensor:

