@@ -33,16 +33,16 @@ def train(  # noqa: PLR0917 - typer passes options by name
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
     try:
         import onnx as _  # noqa: F401, PLC0415 - better now than after hours
-        import torch  # noqa: PLC0415
+
+        from facegate.siamese import recipe, training  # noqa: PLC0415
+        from facegate.siamese.networks import load_start, use_threads  # noqa: PLC0415
     except ImportError as error:
         raise NotReadyError(f"{error.name} is not installed", "Run: pip install 'facegate[training]'") from error
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from facegate.siamese import recipe, training  # noqa: PLC0415
-    from facegate.siamese.networks import load_start  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     trunk = load_start(start)
     plan = training.Recipe(seed=seed, steps=steps, frozen=frozen)
     detector = YuNetDetector(load_settings().vision.detector)

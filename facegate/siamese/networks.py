@@ -198,3 +198,8 @@ def save_weights(trunk: Trunk, path: Path) -> None:
     np.savez(
         path, **{name: value.detach().cpu().numpy().astype(np.float16) for name, value in trunk.state_dict().items()}
     )
+
+
+def use_threads(number: int) -> None:
+    """Let torch use so many threads."""
+    torch.set_num_threads(number)
