@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from facegate.settings import Settings
@@ -24,8 +25,9 @@ def test_follow_prints_what_is_recorded_and_leaves_with_130_when_interrupted(tmp
         ) as follower:
             said = []
             os.set_blocking(follower.stdout.fileno(), False)
-            for number in range(2000):
+            for number in range(600):  # until it hears one: at most 30 s
                 storage.decisions.record(a_decision(id=f"decision-{number:04d}"))
+                time.sleep(0.05)
                 if line := follower.stdout.readline():
                     said.append(json.loads(line))
                     break
