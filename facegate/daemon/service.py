@@ -46,6 +46,7 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
+from facegate.verifier.enrollment import reextract
 from facegate.verifier.library import library_of
 from facegate.vision.detect import use_one_thread_in_opencv
 
@@ -343,7 +344,9 @@ class Service:
         self._gate.engine.gallery.refresh()
 
     def _rollback(self) -> str:
-        self._library.rollback()
+        model = self._library.rollback()
+        # As `facegate models rollback` does: who was enrolled since has no reference of its making.
+        reextract(self._storage, model, threads=self.settings.verifier.threads)
         self._refresh()
         return self._gate.engine.model
 

@@ -224,3 +224,30 @@ def test_messages_name_the_user_as_the_settings_say(household, mosquitto, how, t
         assert decision["outcome"] == "grant"
         assert decision["user"] == told
         assert signed_claims(decision, public_keys(household))["user"] == told
+
+
+def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mosquitto):
+    import hashlib
+    import shutil
+
+    from facegate.resources import shipped
+    from facegate.verifier.enrollment import Enrollment, reextract
+    from facegate.verifier.library import library_of
+
+    newer, stranger = household / "models" / "twin-2", STRANGERS[0]
+    shutil.copytree(shipped("models") / "verifier" / "twin-1", newer)
+    for name in ("calibration.json", "model.json"):
+        (newer / name).write_text((newer / name).read_text().replace("twin-1", "twin-2"))
+    card = json.loads((newer / "model.json").read_text())
+    card["files"]["calibration.json"] = hashlib.sha256((newer / "calibration.json").read_bytes()).hexdigest()
+    (newer / "model.json").write_text(json.dumps(card))
+    settings = Settings(data_dir=household)
+    with open_storage(settings) as storage:
+        reextract(storage, library_of(settings).activate("twin-2"))
+        Enrollment.of(settings, storage).enroll("newcomer", None, [stranger.picture_path(0)])
+    with serving(household, mosquitto.port) as (_, listener):
+        assert listener.ask("porch", picture_of(stranger.slug), "newer")["model"].startswith("twin-2@")
+        listener.publish("models/command", "rollback")
+        assert listener.wait(lambda: listener.status["model"].startswith("twin-1@"), 10)
+        decision = listener.ask("porch", picture_of(stranger.slug, 3), "older")
+        assert (decision["model"].partition("@")[0], decision["user"]) == ("twin-1", "newcomer")
