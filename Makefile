@@ -35,5 +35,5 @@ clean:
 	@touch $@
 
 .venv/.developing: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[development,postgresql,training]'
+	$(PIP) --editable '.[development,postgresql]'
 	@touch $@ .venv/.installed

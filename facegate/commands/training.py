@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from facegate.commands.output import console, print_json, say, warn
-from facegate.errors import NotReadyError, UnusableInputError
+from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,15 +31,10 @@ def train(  # noqa: PLR0917 - typer passes options by name
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
-    try:
-        import onnx as _  # noqa: F401, PLC0415 - better now than after hours
-
-        from facegate.siamese import recipe, training  # noqa: PLC0415
-        from facegate.siamese.networks import load_start, use_threads  # noqa: PLC0415
-    except ImportError as error:
-        raise NotReadyError(f"{error.name} is not installed", "Run: pip install 'facegate[training]'") from error
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
+    from facegate.siamese import recipe, training  # noqa: PLC0415
+    from facegate.siamese.networks import load_start, use_threads  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)

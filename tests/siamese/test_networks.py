@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from facegate.errors import UnusableInputError
+from facegate.resources import shipped
 from facegate.siamese import training
-from facegate.siamese.export import write_onnx
-from facegate.siamese.networks import BlockShape, Trunk, TrunkShape, Twins, load_start, save_weights
+from facegate.siamese.export import read_onnx, write_onnx
+from facegate.siamese.networks import REID_0095, BlockShape, Trunk, TrunkShape, Twins, load_start, save_weights
 from facegate.siamese.teachers import fit_merge
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 
@@ -48,6 +49,39 @@ def test_the_exported_graph_holds_no_prelu_and_takes_any_number_of_crops(tmp_pat
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
     assert session.get_inputs()[0].shape == ["n", 3, 32, 32]
     assert b"PRelu" not in (tmp_path / "network.onnx").read_bytes()
+
+
+def test_a_written_network_is_read_back_to_the_bit(tmp_path):
+    write_onnx(small_trunk(), tmp_path / "network.onnx")
+    write_onnx(read_onnx(tmp_path / "network.onnx", SMALL), tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "network.onnx").read_bytes()
+
+
+def test_the_shipped_network_can_be_trained_on(tmp_path):
+    shipped_network = shipped("models") / "verifier" / "twin-1" / "network.onnx"
+    write_onnx(read_onnx(shipped_network), tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == shipped_network.read_bytes()
+
+
+@pytest.mark.parametrize("bad", [b"", b"no network", "another shape"])
+def test_a_file_that_is_no_such_twin_is_refused(bad, tmp_path):
+    path = tmp_path / "network.onnx"
+    if isinstance(bad, bytes):
+        path.write_bytes(bad)
+    else:
+        write_onnx(small_trunk(), path)
+    with pytest.raises(UnusableInputError, match="no twin that facegate wrote"):
+        read_onnx(path, SMALL if isinstance(bad, bytes) else REID_0095)
+
+
+def test_the_features_are_what_the_projection_head_sees(tmp_path):
+    trunk = small_trunk()
+    write_onnx(trunk, tmp_path / "network.onnx", features=True)
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    feed = np.ascontiguousarray(CROPS.transpose(0, 3, 1, 2), np.float32)
+    templates, features = session.run(["templates", "features"], {"crops": feed})
+    projected = features @ trunk.embed.weight.detach().numpy()[:, :, 0, 0].T
+    assert projected / np.linalg.norm(projected, axis=1, keepdims=True) == pytest.approx(templates, abs=1e-5)
 
 
 def test_templates_have_unit_length():
