@@ -1,0 +1,191 @@
+"""The judge: may a challenger take charge? Only if data that neither network was fitted to says so beyond doubt.
+
+Two trials of the same probes, one a network. Each gets the threshold at which strangers of one part (`choosing`)
+reach the target FMR; at that threshold are counted the users' own probes that fail (FNMR), and the strangers of another
+part, `checking`, that pass (FMR). The challenger is promoted if
+
+    1. FNMR falls, and the fall's lower bound is above zero: people are drawn with replacement, since the probes of one
+       person are not independent, and the networks are compared on the same draw;
+    2. the checking strangers' FMR is not above the target, nor above the champion's, by more than its bound;
+    3. nothing is wrong with the material (`doubts`): then the verdict is `refused`, and says whom it is about.
+
+Otherwise it is kept on the shelf. Scores are similarities, and a score at the threshold matches, as in `core.rates`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.rates import clopper_pearson, threshold_at
+
+CONFIDENCE: Final = 0.95
+"""Of the one-sided bound on the fall of FNMR."""
+ROUNDS: Final = 2000
+LEAST_USERS: Final = 3
+"""Fewer people than this prove nothing, however many pictures of them there are."""
+
+Scores = NDArray[np.float64]
+
+
+class Verdict(StrEnum):
+    """What became of a challenger."""
+
+    PROMOTED = "promoted"
+    KEPT = "kept"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A rate with its counts."""
+
+    count: int
+    of: int
+
+    @property
+    def rate(self) -> float:
+        """In [0, 1]; of nothing: 0."""
+        return self.count / self.of if self.of else 0.0
+
+    def to_json(self) -> dict[str, float | int]:
+        """Return rate, counts and exact bounds at 95 %."""
+        if not self.of:
+            return {"rate": 0.0, "count": 0, "of": 0, "lower": 0.0, "upper": 1.0}
+        bounds = clopper_pearson(self.count, self.of)
+        return {"rate": self.rate, "count": self.count, "of": self.of, "lower": bounds.lower, "upper": bounds.upper}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a network does on data that it was not fitted to.
+
+    Attributes:
+        target_fmr: Of one comparison of a stranger with a user.
+        threshold: At which the choosing strangers reach it.
+        fnmr: The users' own probes below the threshold.
+        outsiders: Comparisons of the checking strangers at or above it.
+        users: How many users the probes are of.
+    """
+
+    target_fmr: float
+    threshold: float
+    fnmr: Share
+    outsiders: Share
+    users: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures for JSON."""
+        return {
+            "target_fmr": self.target_fmr,
+            "threshold": self.threshold,
+            "fnmr": self.fnmr.to_json(),
+            "outsiders_fmr": self.outsiders.to_json(),
+            "users": self.users,
+        }
+
+
+NO_FIGURES: Final = Figures(1.0, 1.0, Share(0, 0), Share(0, 0), 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What one network says of probes and strangers; the same pictures in the same order for both networks.
+
+    Attributes:
+        mated: float64 (n,): each probe's best score with the references of its own user.
+        users: int64 (n,): whose probe it is.
+        choosing: float64 (k,): strangers' best scores with each user; they choose the threshold.
+        checking: float64 (m,): the same of other strangers; they check it.
+    """
+
+    mated: Scores
+    users: NDArray[np.int64]
+    choosing: Scores
+    checking: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict and why."""
+
+    verdict: Verdict
+    reason: str
+    before: Figures
+    after: Figures
+
+
+def figures(trial: Trial, target_fmr: float) -> Figures:
+    """Return a network's figures at the threshold that its choosing strangers give."""
+    threshold = threshold_at(target_fmr, trial.choosing).threshold
+    missed, passed = int((trial.mated < threshold).sum()), int((trial.checking >= threshold).sum())
+    users = len(np.unique(trial.users))
+    return Figures(target_fmr, threshold, Share(missed, len(trial.mated)), Share(passed, len(trial.checking)), users)
+
+
+def judge(
+    champion: Trial, challenger: Trial, *, target_fmr: float, draw: np.random.Generator, doubts: Sequence[str] = ()
+) -> Judgement:
+    """Return the verdict on a challenger.
+
+    Args:
+        champion: Of the network in charge.
+        challenger: Of the one that wants to be, on the same probes and strangers.
+        target_fmr: The door's, of one comparison.
+        draw: Draws people for the bound.
+        doubts: What is wrong with the material, sentences that name users; any makes the verdict `refused`.
+
+    Raises:
+        ValueError: The trials are not of the same probes, or there are none.
+    """
+    if not (np.array_equal(champion.users, challenger.users) and len(champion.mated)):
+        raise ValueError("the trials are not of the same probes")
+    before, after = figures(champion, target_fmr), figures(challenger, target_fmr)
+    if doubts:
+        return Judgement(Verdict.REFUSED, "; ".join(doubts), before, after)
+    if before.users < LEAST_USERS:
+        return Judgement(Verdict.KEPT, f"{before.users} users prove nothing: {LEAST_USERS} are wanted", before, after)
+    risen = _risen(before, after)
+    if risen:
+        return Judgement(Verdict.KEPT, risen, before, after)
+    gained = (champion.mated < before.threshold).astype(np.float64) - (challenger.mated < after.threshold)
+    least = least_gain(gained, champion.users, draw)
+    told = (
+        f"FNMR {_told(before.fnmr)} -> {_told(after.fnmr)}; the fall is at least {least:.2%} with"
+        f" {CONFIDENCE:.0%} confidence; outsiders' FMR {_told(after.outsiders)}, target {target_fmr:g}"
+    )
+    return Judgement(Verdict.PROMOTED if least > 0 else Verdict.KEPT, told, before, after)
+
+
+def least_gain(gained: Scores, users: NDArray[np.int64], draw: np.random.Generator) -> float:
+    """Return the lower bound of the mean gain, each user weighing as much as they have probes; people are drawn.
+
+    Args:
+        gained: float64 (n,): 1 where only the champion failed, -1 where only the challenger did, else 0.
+        users: int64 (n,).
+        draw: Draws the people.
+    """
+    people, place = np.unique(users, return_inverse=True)
+    sums, counts = np.bincount(place, gained), np.bincount(place)
+    drawn = draw.integers(len(people), size=(ROUNDS, len(people)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return float(np.quantile(means, 1 - CONFIDENCE))
+
+
+def _risen(before: Figures, after: Figures) -> str:
+    """Say how strangers gain by the challenger, or nothing."""
+    seen = clopper_pearson(after.outsiders.count, after.outsiders.of) if after.outsiders.of else None
+    if seen is None:
+        return "there were no strangers to check the threshold on"
+    if seen.lower > after.target_fmr:
+        return f"outsiders' FMR {_told(after.outsiders)} is above the target {after.target_fmr:g}"
+    if seen.lower > max(before.outsiders.rate, after.target_fmr):
+        return f"outsiders' FMR rises from {_told(before.outsiders)} to {_told(after.outsiders)}"
+    return ""
+
+
+def _told(share: Share) -> str:
+    return f"{share.rate:.3%} ({share.count} of {share.of})"
