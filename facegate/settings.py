@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from facegate.core.schedule import parse as parse_schedule
 from facegate.errors import UnusableInputError
 
 CONFIG_VARIABLE: Final = "FACEGATE_CONFIG"
@@ -127,10 +128,24 @@ class HomeAssistantSection(Section):
 class FinetuneSection(Section):
     """Learning from new enrollments."""
 
-    schedule: str = Field(default="30 3 * * *", description="When, as a cron line in the machine's time zone.")
+    schedule: str = Field(
+        default="30 3 * * *",
+        description="When: a cron line in the machine's time zone, or `every 6 hours`; empty: never.",
+    )
     after_enrollments: int = Field(default=0, ge=0, description="Also after so many new enrollments; 0: never.")
     shadow: bool = Field(default=False, description="Let a challenger score beside the champion before it leads.")
+    shadow_visits: int = Field(default=50, ge=1, le=100_000, description="Visits that a challenger scores beside.")
+    shadow_days: float = Field(default=7, gt=0, le=365, description="It is judged after so long at the latest.")
     keep: int = Field(default=3, ge=1, le=100, description="Old models that are kept for a rollback.")
+    max_seconds: float = Field(default=900, ge=10, le=86_400, description="A run that takes longer is ended.")
+    max_megabytes: float = Field(default=2000, ge=300, le=1_000_000, description="One that takes more memory, too.")
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_schedule(cls, value: str) -> str:
+        """Refuse what would only be found out at night."""
+        parse_schedule(value)
+        return value
 
 
 class RetentionSection(Section):
@@ -138,6 +153,13 @@ class RetentionSection(Section):
 
     decisions_days: int = Field(default=365, ge=1, le=36_500, description="Decisions are deleted after so long.")
     events_days: int = Field(default=30, ge=1, le=36_500, description="Event ids are remembered for so long.")
+    frames_days: int = Field(
+        default=7,
+        ge=0,
+        le=36_500,
+        description="Sealed face crops of decisions wait for a word so long; 0: none is kept.",
+    )
+    frames: int = Field(default=1000, ge=0, le=1_000_000, description="So many of them at most.")
 
 
 class KeysSection(Section):
@@ -261,7 +283,8 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UnusableInputError(
-            f"Setting {where}: {first['msg'].lower()}", "See `facegate settings` for its name and range"
+            f"Setting {where}: {first['msg'].removeprefix('Value error, ').lower()}",
+            "See `facegate settings` for its name and range",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnusableInputError(f"The settings file cannot be read: {error}", "Mend the file") from error

@@ -129,3 +129,12 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments):
     assert done.returncode == 2
     assert done.stderr.startswith("facegate: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_bad_schedule_is_one_line():
+    done = facegate("settings", FACEGATE_FINETUNE__SCHEDULE="61 3 * * *")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "facegate: Setting finetune.schedule: '61' is no minute of a cron line. "
+        "See `facegate settings` for its name and range.\n"
+    )
