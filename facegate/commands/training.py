@@ -1,6 +1,5 @@
 """`facegate models train`: the recipe of the shipped verifier, for anyone to repeat; the only command with torch."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,15 +104,15 @@ def write(trained: "Trained", name: str, start: Path, out: Path, detector: "Face
     from facegate.siamese.recipe import blocks  # noqa: PLC0415
     from facegate.siamese.selection import untouched_rows  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
-    from facegate.verifier.importing import new_card  # noqa: PLC0415
-    from facegate.verifier.library import write_model  # noqa: PLC0415
+    from facegate.verifier.library import NETWORK, Card, digest_of, write_model  # noqa: PLC0415
     from facegate.verifier.scoring import Tally, calibrated  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
 
     network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
     write_onnx(trained.trunk, network)
     save_weights(trained.trunk, out / "trained.npz")
-    card = replace(new_card(name, network, contract, "see the data's terms"), start=f"{start.name} (trained on)")
+    origin, files = f"{start.name} (trained on)", {NETWORK: digest_of(network)}
+    card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)
     extractor = OnnxExtractor(network, model=card.id, contract=contract)
     tally, count = Tally(), 0
     for source in trained.sources:

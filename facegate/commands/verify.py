@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.errors import UnusableInputError
+from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -123,8 +123,12 @@ def supported(calibration: "Calibration", target: float, references: int) -> flo
     """Return the threshold for a target and so many references.
 
     Raises:
+        NotReadyError: The model was never calibrated.
         UnusableInputError: The calibration's counts do not support it.
     """
+    if not calibration.measured:
+        name = calibration.model.partition("@")[0]
+        raise NotReadyError(f"{calibration.model} is not calibrated", f"Run: facegate calibrate DIR --model {name}")
     threshold = calibration.gallery_threshold(target, references)
     if threshold is None:
         raise UnusableInputError(

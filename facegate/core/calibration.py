@@ -85,6 +85,11 @@ class Calibration:
         """The lowest FMR that the counts support, about 3/n."""
         return self.knots[-1].fmr
 
+    @property
+    def measured(self) -> bool:
+        """Whether anybody was compared at all; if not, no target has a threshold and no door is armed."""
+        return self.non_mated > 0
+
     def fmr(self, score: float) -> float:
         """Return the share of strangers who reach a score in one comparison, at most, in [floor, 1].
 
@@ -159,6 +164,11 @@ def from_json(document: Mapping[str, Any]) -> Calibration:
         )
     except (KeyError, TypeError) as error:
         raise UnusableCalibrationError(f"no calibration: {error!r}") from error
+
+
+def unmeasured(model: str) -> Calibration:
+    """Return the calibration of a model of which nothing was measured: every score may be any stranger's."""
+    return Calibration(model, "nobody was compared yet", 0, 0, (Knot(1.0, 0, 1.0),), Mated(0, (1.0,)))
 
 
 def calibrate(*, model: str, source: str, people: int, mated: Scores, non_mated: Scores) -> Calibration:

@@ -143,6 +143,13 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
         target = door.target_fmr or settings.gate.target_fmr
         if door.mode is not Mode.ARMED:
             yield note("doors", f"{door.slug} is {door.mode}", f"facegate doors set {door.slug} --mode armed")
+        elif not model.calibration.measured:
+            yield Finding(
+                "doors",
+                Health.ILL,
+                f"{door.slug} is not armed: {model.id} is not calibrated",
+                f"facegate calibrate DIR --model {model.card.name}",
+            )
         elif model.calibration.gallery_threshold(target, len(roster.references)) is None:
             yield Finding(
                 "doors",

@@ -303,7 +303,7 @@ class Enrollment:
 
     def _threshold(self, roster: Roster) -> float:
         """Return the score that names a user at a usual door; without a calibration, one that only twins reach."""
-        if self.calibration is None:
+        if self.calibration is None or not self.calibration.measured:
             return NEARLY_THE_SAME
         found = self.calibration.gallery_threshold(self.target_fmr, max(1, len(roster.references)))
         return found if found is not None else self.calibration.threshold(self.calibration.floor) or NEARLY_THE_SAME

@@ -98,12 +98,23 @@ class OnnxExtractor:
         Raises:
             ValueError: The crops do not fit, or the network answered with a vector that has no direction (NaN, zero).
         """
+        return normalised(self.raw(crops))
+
+    def raw(self, crops: Crops) -> NDArray[np.float32]:
+        """Return what the network answers to each crop, before it is normalised: float32 (n, d).
+
+        Raises:
+            ValueError: The crops do not fit.
+        """
         feed = self.contract.feed(crops)
         if self._input.shape[0] == 1:  # some networks of others take one at a time
-            raw = np.concatenate([self._run(feed[at : at + 1]) for at in range(len(feed))])
-        else:
-            raw = self._run(feed)
-        return normalised(raw)
+            return np.concatenate([self._run(feed[at : at + 1]) for at in range(len(feed))])
+        return self._run(feed)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the network's input as its graph says it; None where it is free."""
+        return tuple(side if isinstance(side, int) else None for side in self._input.shape)
 
     def _run(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
         answer = self._session.run([self._output], {self._input.name: feed})[0]

@@ -1,66 +1,113 @@
-"""Networks of others: probe an ONNX file, calibrate it on people, put it into the library.
+"""Networks of others: probe an ONNX file, evaluate and calibrate it on people, put it into the library.
 
-A file from outside is data, never code: ONNX Runtime loads it with the operators that it ships with, and what it
-answers is looked at before it may judge anybody.
+Without people's photos a network is taken in uncalibrated. What its scores mean is then unknown, so no door is armed by
+it: composites are easy and few, and a threshold from them would be a guess that looks like a measurement.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from facegate.core.calibration import Calibration
 from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
-from facegate.errors import FacegateError, RefusedError, UnusableInputError
+from facegate.errors import RefusedError, UnusableInputError
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.library import NAME, NETWORK, Card, Library, write_model
-from facegate.verifier.photos import Photo
+from facegate.verifier.library import NAME, NETWORK, Card, Library, digest_of, write_model
+from facegate.verifier.photos import Photo, PhotoReader
+from facegate.verifier.probing import Probe, probe
 from facegate.verifier.scoring import Tally, calibrated
 from facegate.verifier.selftest import PROOF, prove
 
 MOST_BYTES: Final = 300_000_000
-MEND: Final = "Check the file and --size, --mean, --std, --rgb, --template"
+TARGETS: Final = (1e-2, 1e-3, 1e-4)
+ROUNDS: Final = 9
+"""So many single faces are timed; the median is told."""
 
 
-def probe(network: Path, contract: InputContract) -> int:
-    """Try a network on pictures of noise: same in, same out; different in, different out.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A network that was probed, before it has a folder.
 
-    Returns:
-        The dimension of its templates.
+    Attributes:
+        card: What will stand in its `model.json`.
+        network: The ONNX file.
+        probe: What it answered.
+    """
+
+    card: Card
+    network: Path
+    probe: Probe
+
+    def reader(self, detector: FaceDetector, max_pixels: int, threads: int) -> PhotoReader:
+        """Return what reads photos for it."""
+        contract = self.card.contract
+        extractor = OnnxExtractor(self.network, model=self.card.id, contract=contract, threads=threads)
+        return PhotoReader(detector, extractor, contract.alignment, max_pixels)
+
+
+@contextmanager
+def staged(network: Path) -> Iterator[Path]:
+    """Give a copy of a network's file, alone in a folder: what is probed is what is kept, and nothing beside it.
 
     Raises:
-        UnusableInputError: It is no embedding network with this contract.
+        UnusableInputError: There is no such file, or it is larger than a network may be.
     """
     try:
-        extractor = OnnxExtractor(network, model="probe", contract=contract)
-        draw = np.random.default_rng(0)
-        crops = draw.integers(0, 256, (2, contract.size, contract.size, 3), np.uint8)
-        first, again = extractor.extract(crops), extractor.extract(crops)
-    except FacegateError as error:
-        raise UnusableInputError(error.what, MEND) from error
-    except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
-        raise UnusableInputError(f"{network.name} does not take such crops: {str(error)[:160]}", MEND) from error
-    if first.ndim != 2 or not 16 <= first.shape[1] <= 4096 or not np.allclose(first, again, atol=1e-5):  # noqa: PLR2004
-        raise UnusableInputError(f"{network.name} answers with no template of 16 to 4096 values", MEND)
-    return int(first.shape[1])
+        with network.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UnusableInputError(f"{network} cannot be read ({error.strerror})", "Name an ONNX file") from error
+    if len(data) > MOST_BYTES:
+        raise UnusableInputError(f"{network} has more than {MOST_BYTES / 1e6:.0f} MB", "Name an ONNX file")
+    with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
+        copy = Path(folder) / network.name
+        copy.write_bytes(data)
+        yield copy
 
 
-def new_card(name: str, network: Path, contract: InputContract, licence: str) -> Card:
-    """Return the card of a network from outside, probed.
+def new_candidate(name: str, network: Path, contract: InputContract, licence: str, detector: FaceDetector) -> Candidate:
+    """Probe a network from outside and return it with its card.
 
     Raises:
         UnusableInputError: The name or the network cannot be used.
     """
+    check_name(name)
+    seen = probe(network, contract, detector)
+    figures = {"probe": seen.probe.to_json(), "milliseconds_per_face": milliseconds(network, seen.contract)}
+    files = {NETWORK: digest_of(network)}
+    origin = f"imported from {network.name}"
+    card = Card(name, seen.contract, seen.probe.dimension, origin, licence, figures, files)
+    return Candidate(card, network, seen.probe)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a model.
+
+    Raises:
+        UnusableInputError: It cannot.
+    """
     if not NAME.fullmatch(name):
         raise UnusableInputError(f"{name!r} is no name for a model", "Use small letters, digits, dot, dash, underscore")
-    if not network.is_file() or network.stat().st_size > MOST_BYTES:
-        raise UnusableInputError(f"{network} is no file of at most {MOST_BYTES / 1e6:.0f} MB", "Name an ONNX file")
-    dimension = probe(network, contract)
-    digest = hashlib.sha256(network.read_bytes()).hexdigest()
-    return Card(name, contract, dimension, f"imported from {network.name}", licence, files={NETWORK: digest})
+
+
+def milliseconds(network: Path, contract: InputContract) -> float:
+    """Return how long one face takes on one thread, the median of a few."""
+    extractor = OnnxExtractor(network, model="timed", contract=contract)
+    crop = np.random.default_rng(0).integers(0, 256, (1, contract.size, contract.size, 3), np.uint8)
+    extractor.raw(crop)  # the first one allocates
+    taken = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        extractor.raw(crop)
+        taken.append(time.perf_counter() - start)
+    return round(1000 * float(np.median(taken)), 2)
 
 
 def calibrate_on(card: Card, people: Mapping[str, Sequence[Photo]], source: str) -> Calibration:
@@ -80,6 +127,23 @@ def calibrate_on(card: Card, people: Mapping[str, Sequence[Photo]], source: str)
         raise UnusableInputError(
             "The photos give no comparisons of one of the two kinds", "Give several people, some with two photos"
         ) from error
+
+
+def with_figures(candidate: Candidate, calibration: Calibration, people: Mapping[str, Sequence[Photo]]) -> Candidate:
+    """Return the candidate with what its calibration says in its card; rates are upper bounds, counts beside them."""
+    photos = [photo for own in people.values() for photo in own]
+    figures: dict[str, Any] = {
+        **candidate.card.figures,
+        "people": len(people),
+        "photos": len(photos),
+        "failures_to_acquire": sum(photo.template is None for photo in photos),
+        "mated": calibration.mated.comparisons,
+        "non_mated": calibration.non_mated,
+    }
+    for target in TARGETS:
+        threshold = calibration.threshold(target)
+        figures[f"fnmr_at_fmr_{target:g}"] = None if threshold is None else calibration.fnmr(threshold)
+    return replace(candidate, card=replace(candidate.card, figures=figures))
 
 
 def add_to(

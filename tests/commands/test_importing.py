@@ -1,0 +1,108 @@
+"""Networks of others, from the command line."""
+
+import json
+import shutil
+
+import pytest
+
+from facegate.commands.main import run
+from facegate.settings import load_settings
+from facegate.storage import open_storage
+from facegate.verifier.extractor import InputContract
+from facegate.vision.composites import people
+from facegate.vision.detect import YuNetDetector
+from tests.verifier.networks import insightface, of_one_node
+
+AS_WRITTEN = ["--size", "112", "--mean", "127.5", "--std", "127.5", "--rgb", "--template", "arcface"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    contract = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5)
+    return insightface(tmp_path_factory.mktemp("networks") / "w600k_r50.onnx", contract, YuNetDetector())
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for person in range(3):
+        place = tmp_path / "people" / f"p{person}"
+        place.mkdir(parents=True)
+        for number in range(4):
+            shutil.copy(people()[person].picture_path(number), place)
+    return tmp_path / "people"
+
+
+def said(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_network_comes_in_without_photos_of_people_and_says_that_it_is_not_calibrated(network, capsys):
+    assert run(["models", "import", "arc", str(network), *AS_WRITTEN, "--json"]) == 0
+    document = said(capsys)
+    assert (document["dimension"], document["calibrated"]) == (512, False)
+    assert document["next"] == "facegate calibrate DIR --model arc"
+    assert document["input"] == {"size": 112, "template": "arcface", "rgb": True, "mean": 127.5, "std": 127.5}
+    assert document["probe"]["lowest_mated"] > document["probe"]["highest_non_mated"]
+
+    assert run(["models", "import", "again", str(network), *AS_WRITTEN]) == 0
+    assert "not_armed" in capsys.readouterr().out
+
+
+def test_an_uncalibrated_network_takes_charge_but_arms_no_door_until_it_is_calibrated(network, folder, capsys):
+    alice = people()[0]
+    assert run(["enroll", "alice", str(alice.picture_path(0))]) == 0
+    assert run(["doors", "add", "front", "--camera", "porch"]) == 0
+    assert run(["models", "import", "arc", str(network), *AS_WRITTEN]) == 0
+    assert run(["models", "activate", "arc"]) == 0
+    with open_storage(load_settings()) as storage:
+        assert any(model.startswith("arc@") for model in storage.users.find("alice").references)
+    capsys.readouterr()
+
+    assert run(["doctor"]) != 0
+    assert "facegate calibrate DIR --model arc" in capsys.readouterr().out
+    assert run(["verify", str(alice.picture_path(0)), str(alice.picture_path(1))]) == 3
+    assert "facegate calibrate DIR --model arc" in capsys.readouterr().err
+
+    assert run(["calibrate", str(folder), "--model", "arc", "--json"]) == 0
+    assert said(capsys)["people"] == 3
+    assert run(["verify", str(alice.picture_path(0)), str(alice.picture_path(1)), "--fmr", "0.1", "--json"]) == 0
+    assert said(capsys)["model"].startswith("arc@")
+
+
+def test_with_photos_of_people_a_network_is_evaluated_and_calibrated_at_once(network, folder, capsys):
+    assert run(["models", "import", "arc", str(network), *AS_WRITTEN, "--people", str(folder), "--json"]) == 0
+    document = said(capsys)
+    assert document["calibrated"]
+    figures = document["figures"]
+    assert (figures["people"], figures["photos"], figures["failures_to_acquire"]) == (3, 12, 0)
+    assert (figures["mated"], figures["non_mated"]) == (18, 48)
+    assert figures["fnmr_at_fmr_0.001"] is None  # 48 comparisons do not support it
+    assert figures["milliseconds_per_face"] > 0
+
+
+def test_scaling_that_blinds_a_network_is_mended_and_told(capsys):
+    from facegate.resources import shipped
+
+    twin = shipped("models") / "verifier" / "twin-1" / "network.onnx"
+    options = ["--size", "128", "--mean", "127.5", "--std", "127.5", "--template", "reid-0095"]
+    assert run(["models", "import", "mine", str(twin), *options]) == 0
+    assert "taken with --mean 0 --std 1" in capsys.readouterr().err
+
+
+def test_whatever_is_no_network_leaves_with_2_and_one_line_and_leaves_nothing_behind(network, tmp_path, capsys):
+    half = tmp_path / "half.onnx"
+    half.write_bytes(network.read_bytes()[:5000])
+    blind = of_one_node(tmp_path / "nan.onnx", "Log", value=-1.0)
+    for given in (half, blind, tmp_path / "nowhere.onnx", tmp_path, __file__):
+        assert run(["models", "import", "bad", str(given), *AS_WRITTEN]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.count("\n") == 1, told.err
+    assert run(["models", "import", "BAD name", str(network), *AS_WRITTEN]) == 2
+    assert not list((tmp_path / "data").glob("models/*"))
