@@ -3,7 +3,6 @@
 Orders are read on the network's thread and carried out by the loop that decides, in the order in which they came.
 """
 
-import json
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -29,13 +28,15 @@ class Powers:
     Attributes:
         set_mode: Puts a door into a mode.
         rollback: Puts the model in charge that was before; returns its id.
-        tell_models: Publishes what became of an order to the networks, as JSON.
+        finetune: Begins to learn; its verdict is told when there is one.
+        tell_models: Publishes what became of an order to the networks.
         announce: Announces the entities to Home Assistant.
     """
 
     set_mode: Callable[[str, Mode], None]
     rollback: Callable[[], str]
-    tell_models: Callable[[str], None]
+    finetune: Callable[[], None]
+    tell_models: Callable[[dict[str, str]], None]
     announce: Callable[[], None]
 
 
@@ -82,10 +83,13 @@ class Orders:
             document = {"verdict": "rolled_back", "model": self._powers.rollback()}
         except FacegateError as error:
             document = {"verdict": "refused", "reason": error.what}
-        self._powers.tell_models(json.dumps(document))
+        self._powers.tell_models(document)
 
     def _finetune(self) -> None:
-        self._powers.tell_models(json.dumps({"verdict": "refused", "reason": "this facegate does not fine-tune yet"}))
+        try:
+            self._powers.finetune()
+        except FacegateError as error:
+            self._powers.tell_models({"verdict": "refused", "reason": error.what})
 
     def _honoured(self, message: Message) -> bool:
         if message.retained:

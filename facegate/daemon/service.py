@@ -24,6 +24,7 @@ from facegate.cameras.sources import Sources
 from facegate.core.decision import Decision
 from facegate.core.policy import Mode
 from facegate.core.ports import Clock
+from facegate.core.schedule import parse as parse_schedule
 from facegate.daemon import alone, systemd
 from facegate.daemon.assembly import detector_of, engine_of
 from facegate.daemon.books import NOT_RECORDED, Books
@@ -33,7 +34,8 @@ from facegate.daemon.gate import Gate
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
-from facegate.daemon.jobs import schedule
+from facegate.daemon.jobs import NIGHT_GRACE_SECONDS, RETENTION, Job, every, schedule, trigger_of
+from facegate.daemon.learning import Learning
 from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
@@ -113,7 +115,7 @@ class Service:
         self._open.callback(self._channel.stop)
         self._workers.start()
         self._open.callback(self._workers.stop, 0.0)
-        scheduler = schedule(retention=self._retain, catch_up=self._books.catch_up)
+        scheduler = schedule(self._jobs())
         scheduler.start()
         self._open.callback(scheduler.shutdown, wait=False)
         log.info("ready", extra={"model": self._gate.engine.model, "doors": len(self._gate.engine.roster.doors)})
@@ -149,6 +151,7 @@ class Service:
                 self._guarded(self._greet_broker)
             if status.is_due(now):
                 self._guarded(self._tell_status)
+                self._guarded(self._learning.tell_again)
                 if self._workers.alive() and self._workers.longest_seconds() < STUCK_SECONDS:
                     systemd.tell(systemd.ALIVE)
 
@@ -160,10 +163,12 @@ class Service:
         """Drain and stop: what is in hand is decided, what still waits is counted, and all is said and closed."""
         systemd.tell(systemd.STOPPING)
         log.info("stopping")
+        self._learning.stop()
         self._hunting.close()
         self._workers.drain(DRAIN_SECONDS)
         self._guarded(lambda: self._conclude(self._gate.closing()))
         self._intake.abandon("stopped")
+        self._learning.wait()
         self._guarded(self._tell_status)
         self._guarded(self._status.offline)
         self._open.close()
@@ -189,6 +194,7 @@ class Service:
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
         )
         self._status = StatusPublisher(self._channel, self.topics)
+        self._learning = Learning(settings.finetune, self._tell_models)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
         self._gate = Gate(
             engine=engine,
@@ -234,7 +240,8 @@ class Service:
             Powers(
                 set_mode=self._set_mode,
                 rollback=self._rollback,
-                tell_models=self._tell_models,
+                finetune=lambda: self._learning.begin("ordered"),
+                tell_models=self._learning.tell,
                 announce=self._announce,
             )
         )
@@ -335,6 +342,15 @@ class Service:
     def _announce(self) -> None:
         self._entities.announce(self._gate.engine.roster)
 
+    def _jobs(self) -> list[Job]:
+        """Return everything that is done again and again."""
+        night = trigger_of(parse_schedule(self.settings.finetune.schedule))
+        return [
+            Job("retention", self._retain, RETENTION, NIGHT_GRACE_SECONDS),
+            Job("catch_up", self._books.catch_up, every(5)),
+            Job("finetune", lambda: self._learning.run("scheduled"), night, NIGHT_GRACE_SECONDS),
+        ]
+
     def _retain(self) -> None:
         """Delete what is older than the settings say."""
         self._storage.retention.apply(self._clock.now())
@@ -350,8 +366,8 @@ class Service:
         self._refresh()
         return self._gate.engine.model
 
-    def _tell_models(self, text: str) -> None:
-        self._channel.publish(self.topics.models_event, text)
+    def _tell_models(self, text: str) -> bool:
+        return self._channel.publish(self.topics.models_event, text)
 
     @staticmethod
     def _guarded(step: Callable[[], None]) -> None:

@@ -1,10 +1,8 @@
-import json
-
 import pytest
 
 from facegate.core.policy import Mode
 from facegate.daemon.orders import MAX_ORDERS, Orders, Powers
-from facegate.errors import UnusableInputError
+from facegate.errors import RefusedError, UnusableInputError
 from facegate.mqtt.message import Message
 
 
@@ -13,8 +11,15 @@ class Rig:
         self.modes, self.told, self.announced = [], [], 0
         self.failing = False
         self.orders = Orders(
-            Powers(set_mode=self.set_mode, rollback=self.rollback, tell_models=self.told.append, announce=self.announce)
+            Powers(
+                set_mode=self.set_mode,
+                rollback=self.rollback,
+                finetune=self.finetune,
+                tell_models=self.told.append,
+                announce=self.announce,
+            )
         )
+        self.runs = 0
 
     def set_mode(self, door, mode) -> None:
         if door == "nowhere":
@@ -25,6 +30,11 @@ class Rig:
         if self.failing:
             raise UnusableInputError("No model was in charge before this one", "Activate one")
         return "old@000000000000"
+
+    def finetune(self) -> None:
+        if self.failing:
+            raise RefusedError("a fine-tune is running already", "Wait for its verdict")
+        self.runs += 1
 
     def announce(self) -> None:
         self.announced += 1
@@ -55,9 +65,10 @@ def test_what_is_no_order_changes_nothing(payload):
 def test_a_retained_order_is_not_honoured():
     rig = Rig()
     rig.orders.hear_door("front", Message("facegate/doors/front/command", b"disarm", retained=True))
-    rig.orders.hear_models(Message("facegate/models/command", b"rollback", retained=True))
+    for word in (b"rollback", b"finetune"):
+        rig.orders.hear_models(Message("facegate/models/command", word, retained=True))
     rig.orders.carry_out()
-    assert rig.modes == []
+    assert (rig.modes, rig.runs) == ([], 0)
     assert rig.told == []
 
 
@@ -76,7 +87,18 @@ def test_a_rollback_says_what_became_of_it():
     rig.failing = True
     rig.orders.hear_models(Message("facegate/models/command", b"rollback"))
     rig.orders.carry_out()
-    assert [json.loads(text)["verdict"] for text in rig.told] == ["rolled_back", "refused"]
+    assert [document["verdict"] for document in rig.told] == ["rolled_back", "refused"]
+
+
+def test_fine_tuning_is_begun_and_its_refusal_told():
+    rig = Rig()
+    rig.orders.hear_models(Message("facegate/models/command", b"finetune"))
+    rig.orders.carry_out()
+    assert (rig.runs, rig.told) == (1, [])
+    rig.failing = True
+    rig.orders.hear_models(Message("facegate/models/command", b"finetune"))
+    rig.orders.carry_out()
+    assert rig.told == [{"verdict": "refused", "reason": "a fine-tune is running already"}]
 
 
 def test_a_flood_of_orders_is_bounded():

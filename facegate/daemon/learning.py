@@ -1,0 +1,170 @@
+"""Learning beside the gate: starts the command that fine-tunes as a child process, and says what became of it.
+
+The child is the command line itself, `facegate finetune --json`. It does everything with the database and the model
+folders, and is the only one that ever imports torch. The daemon takes up a new champion as it takes up everything
+else that other processes change. One run at a time.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from facegate.daemon.child import Ended, Killed, run_limited
+from facegate.errors import FacegateError, RefusedError
+from facegate.settings import FinetuneSection
+
+log = logging.getLogger(__name__)
+
+COMMAND: Final = (sys.executable, "-m", "facegate", "finetune", "--json")
+NICE: Final = 19
+STOP_SECONDS: Final = 3.0
+MAX_UNTOLD: Final = 20
+"""Verdicts that wait for the broker, at most; each is a row in the database as well."""
+VERDICTS: Final = frozenset({"promoted", "kept", "refused"})
+
+Document = Mapping[str, Any]
+
+
+class Learning:
+    """Runs the child and tells its verdict. Safe to use from several threads.
+
+    Args:
+        settings: The section `finetune`.
+        tell: Publishes a verdict as JSON; True once the broker has it.
+        command: What fine-tunes.
+        environ: The child's environment; none: this process's.
+    """
+
+    def __init__(
+        self,
+        settings: FinetuneSection,
+        tell: Callable[[str], bool],
+        *,
+        command: Sequence[str] = COMMAND,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._command = command
+        self._environ = environ
+        self._busy = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._untold: deque[str] = deque(maxlen=MAX_UNTOLD)
+        self._telling = threading.Lock()
+
+    def begin(self, cause: str) -> None:
+        """Start a run in the background.
+
+        Raises:
+            RefusedError: One is running, or the daemon stops.
+        """
+        self._take()
+        self._thread = threading.Thread(target=self._run_and_let_go, args=(cause,), name="learning", daemon=True)
+        self._thread.start()
+
+    def run(self, cause: str) -> None:
+        """Run to the end, for a scheduler's thread; passed over if a run is on already."""
+        try:
+            self._take()
+        except RefusedError as error:
+            log.info("fine-tuning is passed over", extra={"cause": cause, "why": error.what})
+            return
+        self._run_and_let_go(cause)
+
+    def stop(self) -> None:
+        """End what runs, within some seconds, and begin nothing more."""
+        self._stop.set()
+
+    def wait(self, seconds: float = STOP_SECONDS) -> bool:
+        """Wait until nothing runs, for so long at most; tells whether that is so."""
+        if not self._busy.acquire(timeout=seconds):
+            return False
+        self._busy.release()
+        return True
+
+    def tell(self, document: Document) -> None:
+        """Say something on the networks' topic, at once or as soon as the broker is there."""
+        with self._telling:
+            if len(self._untold) == MAX_UNTOLD:
+                log.warning("a verdict was never told: the broker is away for too long", extra={"it": self._untold[0]})
+            self._untold.append(json.dumps(document))
+            self._tell_all()
+
+    def tell_again(self) -> None:
+        """Say what the broker has not taken yet, in order."""
+        with self._telling:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        while self._untold and self._tell(self._untold[0]):
+            self._untold.popleft()
+
+    def _take(self) -> None:
+        if self._stop.is_set():
+            raise RefusedError("facegate stops", "Start it again")
+        if not self._busy.acquire(blocking=False):
+            raise RefusedError("a fine-tune is running already", "Wait for its verdict")
+
+    def _run_and_let_go(self, cause: str) -> None:
+        try:
+            self._once(cause)
+        finally:
+            self._busy.release()
+
+    def _once(self, cause: str) -> None:
+        log.info("fine-tuning begins", extra={"cause": cause})
+        try:
+            ended = run_limited(
+                self._command,
+                seconds=self._settings.max_seconds,
+                megabytes=self._settings.max_megabytes,
+                nice=NICE,
+                idle=True,
+                environ=os.environ if self._environ is None else self._environ,
+                stop=self._stop,
+            )
+            document = verdict_of(ended, self._settings)
+        except FacegateError as error:
+            document = {"verdict": "refused", "reason": error.what}
+        except Exception:
+            log.exception("fine-tuning failed")
+            document = {"verdict": "refused", "reason": "the run could not be made; see the log"}
+        else:
+            log.info(
+                "fine-tuning ended", extra={"seconds": round(ended.seconds, 1), "megabytes": round(ended.megabytes)}
+            )
+        level = logging.WARNING if document["verdict"] == "refused" else logging.INFO
+        log.log(level, "fine-tuning: %s", document["verdict"], extra={"why": document.get("reason", "")})
+        self.tell(dict(document) | {"cause": cause})
+
+
+def verdict_of(ended: Ended, settings: FinetuneSection) -> Document:
+    """Return what a run said, or why it said nothing."""
+    match ended.killed:
+        case Killed.TIME:
+            return refused(f"the run took more than {settings.max_seconds:g} s and was ended", ended)
+        case Killed.MEMORY:
+            return refused(f"the run took more than {settings.max_megabytes:g} MB and was ended", ended)
+        case Killed.STOPPED:
+            return refused("facegate stopped in the middle of the run", ended)
+        case Killed.NOT:
+            pass
+    try:
+        document = json.loads(ended.stdout)
+        if document["verdict"] in VERDICTS:
+            return dict(document)
+    except (ValueError, TypeError, KeyError):
+        pass
+    lines = ended.stderr.strip().splitlines() or ["it said nothing"]
+    return refused(f"the run ended with {ended.returncode}: {lines[-1][:500]}", ended)
+
+
+def refused(reason: str, ended: Ended) -> Document:
+    """Return the document of a run that has no verdict of its own."""
+    return {"verdict": "refused", "reason": reason, "seconds": round(ended.seconds, 1)}
