@@ -25,7 +25,8 @@ from facegate.core.ports import Clock
 from facegate.daemon.outsider import DaemonProcess, Outsider, free_port
 from facegate.settings import Settings
 from facegate.storage.opening import Storage, open_storage
-from facegate.storage.photos import Crop, Enrollee, NewPhoto
+from facegate.storage.packing import Crop
+from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.verifier.enrollment import Enrollment
 from facegate.verifier.library import library_of
 from facegate.vision.composites import people

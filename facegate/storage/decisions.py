@@ -16,6 +16,7 @@ from facegate.storage.engine import reading, writing
 from facegate.storage.events import DECIDED, IN, add_to_tally, settle, take_in
 from facegate.storage.signing import canonical
 from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow
+from facegate.storage.users import user_ids
 
 STRANGERS: Final = (Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.ATTACK_SUSPECTED, Reason.CHALLENGE_FAILED)
 """Denials of somebody who was seen and not recognised; these count towards a lockout."""
@@ -24,7 +25,7 @@ GENESIS: Final = "0" * 64
 """The hash before the first decision."""
 
 Word = str  # "confirmed" or "denied"
-Query = Select[int, str, str | None, datetime | None]
+Query = Select[int, str, str | None, datetime | None, str | None]
 
 #: Built once: building a statement costs more than running it.
 _END: Final = select(ChainRow.position, ChainRow.hash).with_for_update()
@@ -46,12 +47,14 @@ class Recorded:
     document: dict[str, Any]
     word: Word | None
     word_at: datetime | None
+    word_user: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the decision's JSON; `word` and `word_at` are there only when there is a word."""
+        """Return the decision's JSON; what begins with `word` is there only when the operator said it."""
         if self.word is None or self.word_at is None:
             return self.document
-        return self.document | {"word": self.word, "word_at": rfc3339(self.word_at)}
+        spoken = {"word": self.word, "word_at": rfc3339(self.word_at)}
+        return self.document | spoken | ({} if self.word_user is None else {"word_user": self.word_user})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,26 +140,36 @@ class SqlDecisionLog:
             raise UnusableInputError(f"{count} has an id that begins with {wanted!r}", "See: facegate decisions list")
         return found[0]
 
-    def speak(self, wanted: str, word: Word, now: datetime) -> Recorded:
+    def speak(self, wanted: str, word: Word, now: datetime, user: str | None = None) -> Recorded:
         """Store the operator's word on a decision: `confirmed`, it was right; `denied`, it was wrong.
 
+        Args:
+            wanted: The decision's id, or how it begins.
+            word: The word.
+            now: The moment, UTC.
+            user: Who it really was, if the operator says so.
+
         Raises:
-            UnusableInputError: There is no such decision.
+            UnusableInputError: There is no such decision, or no such user.
         """
         found = self.show(wanted)
         with writing(self._engine) as connection:
+            if user is not None:
+                user_ids(connection, [user])
             statement = update(DecisionRow).where(DecisionRow.position == found.position)
-            connection.execute(statement.values(word=word, word_at=now))
-        return Recorded(found.position, found.document, word, now)
+            connection.execute(statement.values(word=word, word_at=now, word_user=user))
+        return Recorded(found.position, found.document, word, now, user)
 
     def _fetch(self, statement: Query) -> list[Recorded]:
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
-        return [Recorded(row.position, json.loads(row.document), row.word, row.word_at) for row in rows]
+        return [Recorded(row.position, json.loads(row.document), row.word, row.word_at, row.word_user) for row in rows]
 
 
 def _columns() -> Query:
-    return select(DecisionRow.position, DecisionRow.document, DecisionRow.word, DecisionRow.word_at)
+    return select(
+        DecisionRow.position, DecisionRow.document, DecisionRow.word, DecisionRow.word_at, DecisionRow.word_user
+    )
 
 
 def _filtered(statement: Query, filters: Filters) -> Query:

@@ -11,7 +11,7 @@ from facegate.core.ports import Roster
 from facegate.errors import NotReadyError
 from facegate.storage.doors import doors_by_slug
 from facegate.storage.engine import reading
-from facegate.storage.photos import LITTLE
+from facegate.storage.packing import LITTLE
 from facegate.storage.places import template_place
 from facegate.storage.revision import current
 from facegate.storage.tables import PhotoRow, ReferenceRow, UserRow

@@ -9,16 +9,22 @@ from sqlalchemy import Engine
 from facegate.errors import NotReadyError
 from facegate.settings import Settings
 from facegate.storage import schema
+from facegate.storage.champions import Champions
 from facegate.storage.decisions import SqlDecisionLog
 from facegate.storage.doors import Doors
 from facegate.storage.engine import open_engine, parsed_url, sqlite_file
 from facegate.storage.events import SqlEventLog
+from facegate.storage.frames import DecisionFrames
 from facegate.storage.gallery import SqlGallery
+from facegate.storage.learned import LearnedUsers
 from facegate.storage.photos import Photos
 from facegate.storage.retention import Retention
+from facegate.storage.runs import FinetuneRuns
+from facegate.storage.shadow import ShadowScores
 from facegate.storage.signing import DecisionSigner
 from facegate.storage.users import Users
 from facegate.storage.vault import Vault
+from facegate.storage.views import CameraViews
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +41,12 @@ class Storage:
     vault: Vault
     signer: DecisionSigner
     retention: Retention
+    champions: Champions
+    runs: FinetuneRuns
+    learned: LearnedUsers
+    frames: DecisionFrames
+    views: CameraViews
+    shadow: ShadowScores
 
     @property
     def schema(self) -> str:
@@ -111,4 +123,10 @@ def on_engine(engine: Engine, settings: Settings) -> Storage:
         vault=vault,
         signer=signer,
         retention=Retention(engine, signer, settings.retention),
+        champions=Champions(engine),
+        runs=FinetuneRuns(engine),
+        learned=LearnedUsers(engine),
+        frames=DecisionFrames(engine, vault),
+        views=CameraViews(engine),
+        shadow=ShadowScores(engine),
     )

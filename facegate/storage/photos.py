@@ -1,38 +1,27 @@
 """Photos and the references made from them: sealed, written in one transaction, read back for another model.
 
-A crop is stored as five landmarks (float32 little-endian, x and y, pixels of the picture that follows) and the picture
-around the face (PNG), so that a network with another alignment can look at it again. The photo itself is not kept.
+Of a photo the landmarks and the picture around the face are kept (`storage.packing`), so that a network with another
+alignment can look at it again. The photo itself is not kept.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from facegate.core.comparison import Template, is_template
-from facegate.core.frame import Landmarks
 from facegate.storage.engine import reading, writing
+from facegate.storage.packing import LITTLE, Crop, packed, unpacked
 from facegate.storage.places import crop_place, template_place
 from facegate.storage.revision import bump, set_vault_key
+from facegate.storage.rotation import rotate
 from facegate.storage.tables import PhotoRow, ReferenceRow, UserRow
 from facegate.storage.users import add_membership, checked_group, checked_name, checked_slug, no_such_user
 from facegate.storage.vault import Vault
-
-LANDMARKS: Final = (5, 2)
-LANDMARK_BYTES: Final = 5 * 2 * 4
-LITTLE: Final = np.dtype("<f4")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Crop:
-    """What a network needs to look at a face again: the picture around it (PNG) and the landmarks in that picture."""
-
-    landmarks: Landmarks
-    picture: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,33 +206,7 @@ class Photos:
         Raises:
             NotReadyError: A blob cannot be opened, or a file cannot be written; nothing was changed then.
         """
-        with writing(self._engine) as connection:
-            expected = bump(connection)
-            self._vault.key_for_sealing(expected)
-            crops = self._opened_crops(connection)
-            templates = self._opened_templates(connection)
-            set_vault_key(connection, self._vault.begin_rotation())
-            for number, (plain, place) in crops.items():
-                sealed = self._vault.seal(plain, place)
-                connection.execute(update(PhotoRow).where(PhotoRow.id == number).values(crop=sealed))
-            for number, (plain, place) in templates.items():
-                sealed = self._vault.seal(plain, place)
-                connection.execute(update(ReferenceRow).where(ReferenceRow.id == number).values(template=sealed))
-        self._vault.finish_rotation()
-        return len(crops) + len(templates)
-
-    def _opened_crops(self, connection: Connection) -> dict[int, tuple[bytes, bytes]]:
-        rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest, PhotoRow.crop)).all()
-        places = {row.id: crop_place(row.user_id, row.digest) for row in rows}
-        return {row.id: (self._vault.open(row.crop, places[row.id]), places[row.id]) for row in rows}
-
-    def _opened_templates(self, connection: Connection) -> dict[int, tuple[bytes, bytes]]:
-        statement = select(
-            ReferenceRow.id, ReferenceRow.model, ReferenceRow.template, PhotoRow.user_id, PhotoRow.digest
-        ).join(PhotoRow, PhotoRow.id == ReferenceRow.photo_id)
-        rows = connection.execute(statement).all()
-        places = {row.id: template_place(row.user_id, row.digest, row.model) for row in rows}
-        return {row.id: (self._vault.open(row.template, places[row.id]), places[row.id]) for row in rows}
+        return rotate(self._engine, self._vault)
 
     def _vault_for_sealing(self, connection: Connection) -> None:
         expected = bump(connection)
@@ -278,25 +241,6 @@ class Photos:
         crop = unpacked(self._vault.open(row.crop, crop_place(row.user_id, row.digest)))
         quality = json.loads(row.quality)
         return StoredPhoto(row.id, row.user_id, row.slug, row.digest, crop, quality, row.enrolled_at)
-
-
-def packed(crop: Crop) -> bytes:
-    """Write a crop as it is sealed.
-
-    Raises:
-        ValueError: There are not five landmarks.
-    """
-    landmarks = np.asarray(crop.landmarks, LITTLE)
-    if landmarks.shape != LANDMARKS:
-        msg = f"five landmarks, not {landmarks.shape}"
-        raise ValueError(msg)
-    return landmarks.tobytes() + crop.picture
-
-
-def unpacked(plain: bytes) -> Crop:
-    """Read a crop as it was sealed."""
-    landmarks = np.frombuffer(plain[:LANDMARK_BYTES], LITTLE).reshape(LANDMARKS).astype(np.float32)
-    return Crop(landmarks, plain[LANDMARK_BYTES:])
 
 
 def _photos() -> Any:

@@ -11,3 +11,8 @@ def crop_place(user_id: int, digest: str) -> bytes:
 def template_place(user_id: int, digest: str, model: str) -> bytes:
     """Name the place of a reference's template."""
     return associated("user_references", "template", user_id, digest, model)
+
+
+def frame_place(decision: str, user_id: int | None) -> bytes:
+    """Name the place of the face that a decision was made on."""
+    return associated("decision_frames", "crop", decision, user_id)

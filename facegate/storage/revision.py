@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, select, update
 
 from facegate.storage.tables import RevisionRow
+from facegate.storage.vault import Vault
 
 _CURRENT: Final = select(RevisionRow.number)
 
@@ -28,3 +29,17 @@ def set_vault_key(connection: Connection, key: str) -> None:
 def current(connection: Connection) -> int:
     """Return the number."""
     return int(connection.execute(_CURRENT).scalar_one())
+
+
+def keep_vault_key(connection: Connection, vault: Vault) -> None:
+    """Let the vault seal with the key that the photos are sealed with, without counting a change.
+
+    On PostgreSQL the row is locked against a rotation of the key until the transaction ends; on SQLite all is.
+
+    Raises:
+        NotReadyError: The key is lost.
+    """
+    expected = connection.execute(select(RevisionRow.vault_key).with_for_update(read=True)).scalar_one()
+    key = vault.key_for_sealing(expected)
+    if key != expected:
+        set_vault_key(connection, key)

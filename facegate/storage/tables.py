@@ -116,7 +116,10 @@ class PhotoRow(Base):
     """A photo that was enrolled. The photo itself is not kept, only what a network needs to look at it again."""
 
     __tablename__ = "photos"
-    __table_args__ = (UniqueConstraint("user_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("user_id", "digest"),
+        CheckConstraint("origin IN ('enrolled', 'confirmed')", name="origin_is_known"),
+    )
 
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -126,6 +129,12 @@ class PhotoRow(Base):
     )
     quality: Mapped[str] = mapped_column(Text, comment="What was measured at enrollment, JSON.")
     enrolled_at: Mapped[datetime] = mapped_column(UtcTime)
+    origin: Mapped[str] = mapped_column(
+        String(16),
+        default="enrolled",
+        server_default="enrolled",
+        comment="`enrolled` by an operator, or a frame that one `confirmed` and a fine-tune made a reference.",
+    )
 
 
 class ReferenceRow(Base):
@@ -244,6 +253,9 @@ class DecisionRow(Base):
     )
     word: Mapped[str | None] = mapped_column(String(16), comment="The operator's word; later than the chain.")
     word_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    word_user: Mapped[str | None] = mapped_column(
+        String(SLUG_LENGTH), comment="Who it really was, if the operator said so."
+    )
 
 
 class DecisionEventRow(Base):
@@ -275,3 +287,107 @@ class CheckpointRow(Base):
     hash: Mapped[str] = mapped_column(String(DIGEST_LENGTH))
     made_at: Mapped[datetime] = mapped_column(UtcTime)
     jws: Mapped[str] = mapped_column(Text, comment="Signs position and hash with the key that signs decisions.")
+
+
+class DecisionFrameRow(Base):
+    """The face that a decision was made on, kept sealed until an operator has spoken or it is too old.
+
+    It goes with the decision, and with the user whom it was taken for.
+    """
+
+    __tablename__ = "decision_frames"
+
+    decision: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True, comment="Whom it was scored as, granted or not."
+    )
+    camera: Mapped[str] = mapped_column(String(SLUG_LENGTH))
+    captured_at: Mapped[datetime] = mapped_column(UtcTime, index=True)
+    crop: Mapped[bytes] = mapped_column(LargeBinary, comment="Sealed; packed as the crop of a photo.")
+
+
+class CameraViewRow(Base):
+    """How a camera sees: light, noise, blur, size and colour, measured from its frames."""
+
+    __tablename__ = "camera_views"
+
+    camera: Mapped[str] = mapped_column(String(SLUG_LENGTH), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True, comment="Of light: day, night, infrared.")
+    statistics: Mapped[str] = mapped_column(Text, comment="JSON (vision.view).")
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class FinetuneRunRow(Base):
+    """A run of fine-tuning: what it saw, what the judge said and why."""
+
+    __tablename__ = "finetune_runs"
+    __table_args__ = (
+        CheckConstraint("state IN ('due', 'running', 'finished', 'failed')", name="state_is_known"),
+        CheckConstraint("verdict IN ('promoted', 'kept', 'refused')", name="verdict_is_known"),
+        CheckConstraint("(state = 'finished') = (verdict IS NOT NULL)", name="finished_has_a_verdict"),
+        #: Numbers name model folders: they are never used twice.
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    trigger: Mapped[str] = mapped_column(String(32), comment="What asked for it: command, schedule, removal, ...")
+    champion: Mapped[str] = mapped_column(String(MODEL_LENGTH), comment="name@digest12; empty while it is due.")
+    challenger: Mapped[str | None] = mapped_column(String(MODEL_LENGTH), comment="name@digest12.")
+    on_shelf: Mapped[bool] = mapped_column(
+        default=False, comment="The challenger's folder is to be kept; any other learned folder is a leftover."
+    )
+    data_digest: Mapped[str] = mapped_column(String(DIGEST_LENGTH), comment="SHA-256 of all that was learned from.")
+    seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(16))
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    before: Mapped[str | None] = mapped_column(Text, comment="The champion's figures, JSON.")
+    after: Mapped[str | None] = mapped_column(Text, comment="The challenger's figures, JSON.")
+    seconds: Mapped[float | None]
+    picture: Mapped[str | None] = mapped_column(String(128), comment="File name in the folder of pictures.")
+
+
+class ChampionRow(Base):
+    """Who led from when on. Rows are only added; the last one is in charge."""
+
+    __tablename__ = "champions"
+
+    position: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    name: Mapped[str] = mapped_column(String(SLUG_LENGTH), comment="Name of the model's folder.")
+    model: Mapped[str] = mapped_column(String(MODEL_LENGTH), comment="name@digest12.")
+    since: Mapped[datetime] = mapped_column(UtcTime)
+    run: Mapped[int | None] = mapped_column(
+        ForeignKey("finetune_runs.number", ondelete="SET NULL"), comment="The run that put it in charge."
+    )
+    before: Mapped[int | None] = mapped_column(
+        ForeignKey("champions.position"), comment="Where a rollback leads; a rollback's own row takes it over."
+    )
+
+
+class LearnedUserRow(Base):
+    """A model was learned from a user: whoever is removed is removed from that, too."""
+
+    __tablename__ = "learned_users"
+
+    model: Mapped[str] = mapped_column(String(MODEL_LENGTH), primary_key=True, comment="name@digest12.")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class ShadowScoreRow(Base):
+    """What a challenger in the shadow said of a decision, beside what the champion said. It decided nothing."""
+
+    __tablename__ = "shadow_scores"
+
+    run: Mapped[int] = mapped_column(ForeignKey("finetune_runs.number", ondelete="CASCADE"), primary_key=True)
+    decision: Mapped[str] = mapped_column(ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True, index=True)
+    camera: Mapped[str] = mapped_column(String(SLUG_LENGTH))
+    door: Mapped[str] = mapped_column(String(SLUG_LENGTH))
+    champion_user: Mapped[str | None] = mapped_column(String(SLUG_LENGTH))
+    champion_score: Mapped[float | None]
+    champion_threshold: Mapped[float | None]
+    challenger_user: Mapped[str | None] = mapped_column(String(SLUG_LENGTH))
+    challenger_score: Mapped[float | None]
+    challenger_threshold: Mapped[float | None]
+    at: Mapped[datetime] = mapped_column(UtcTime)

@@ -11,8 +11,19 @@ from facegate.core.policy import EVERYONE, User
 from facegate.core.slugs import is_slug
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.storage.engine import reading, writing
+from facegate.storage.frames import forget_frames_of
 from facegate.storage.revision import bump, set_vault_key
-from facegate.storage.tables import DoorRow, MembershipRow, PermissionRow, PhotoRow, ReferenceRow, UserRow
+from facegate.storage.shadow import forget_scores_of
+from facegate.storage.tables import (
+    DecisionFrameRow,
+    DecisionRow,
+    DoorRow,
+    MembershipRow,
+    PermissionRow,
+    PhotoRow,
+    ReferenceRow,
+    UserRow,
+)
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +126,8 @@ class Users:
         person = self.find(slug)
         with writing(self._engine) as connection:
             bump(connection)
-            if not connection.execute(delete(UserRow).where(UserRow.slug == slug)).rowcount:
-                raise no_such_user(slug)
-            if not connection.execute(select(PhotoRow.id).limit(1)).first():
-                set_vault_key(connection, "")
-        self._erase()
+            remove(connection, slug)
+        self.clear()
         return person
 
     def join(self, group: str, slugs: Sequence[str]) -> None:
@@ -160,7 +168,7 @@ class Users:
             if not connection.execute(update(UserRow).where(UserRow.slug == slug).values(**values)).rowcount:
                 raise no_such_user(slug)
 
-    def _erase(self) -> None:
+    def clear(self) -> None:
         """Clear what was deleted out of the files. The rows are gone already, so a failure is told and not raised."""
         try:
             autocommit = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -168,9 +176,27 @@ class Users:
                 if self._engine.dialect.name == "sqlite":
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
                 else:
-                    connection.exec_driver_sql("VACUUM users, photos, user_references")
+                    connection.exec_driver_sql("VACUUM users, photos, user_references, decision_frames")
         except NotReadyError:
             log.warning("what was deleted could not be cleared out of the files yet")
+
+
+def remove(connection: Connection, slug: str) -> None:
+    """Erase a user with all that shows or names them but the chain. The caller has bumped the revision.
+
+    Raises:
+        UnusableInputError: There is no such user.
+    """
+    user_id = connection.execute(select(UserRow.id).where(UserRow.slug == slug)).scalar_one_or_none()
+    if user_id is None:
+        raise no_such_user(slug)
+    forget_frames_of(connection, user_id, slug)
+    forget_scores_of(connection, slug)
+    connection.execute(update(DecisionRow).where(DecisionRow.word_user == slug).values(word_user=None))
+    connection.execute(delete(UserRow).where(UserRow.id == user_id))
+    if not connection.execute(select(PhotoRow.id).limit(1)).first():
+        connection.execute(delete(DecisionFrameRow))  # nobody is left to learn for, and the next key may be another
+        set_vault_key(connection, "")
 
 
 def checked_name(name: str) -> str:

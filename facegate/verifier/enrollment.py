@@ -26,7 +26,8 @@ from facegate.core.quality import ENROLLMENT, shortcoming
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import Settings
 from facegate.storage.opening import Storage
-from facegate.storage.photos import Crop, Enrolled, Enrollee, NewPhoto
+from facegate.storage.packing import Crop
+from facegate.storage.photos import Enrolled, Enrollee, NewPhoto
 from facegate.storage.users import checked_group, checked_slug
 from facegate.verifier.keepsake import aligned_again, cut_out
 from facegate.verifier.library import Model, library_of

@@ -12,7 +12,7 @@ import numpy as np
 
 from facegate.core.frame import Landmarks, Pixels
 from facegate.errors import NotReadyError
-from facegate.storage.photos import Crop
+from facegate.storage.packing import Crop
 from facegate.vision.align import ALIGNMENT, Alignment, align, similarity
 
 MARGIN: Final = 0.15

@@ -33,7 +33,7 @@ def storage(settings):
 
 def test_the_schema_goes_up_down_and_up_again_and_equals_the_tables(postgresql_url):
     engine = open_engine(postgresql_url)
-    for revision in ("base", "0001", None):
+    for revision in ("base", "0002", "0001", None):
         schema.upgrade(engine)
         with reading(engine) as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})

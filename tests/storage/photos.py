@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from facegate.storage.photos import Crop, NewPhoto
+from facegate.storage.packing import Crop
+from facegate.storage.photos import NewPhoto
 
 
 def a_photo(axis, *, dimension=8):

@@ -77,8 +77,8 @@ def test_an_inserted_decision_is_found_even_if_its_own_hash_fits(chain, settings
         connection.execute("UPDATE decisions SET position = position + 100 WHERE position > 3")
         connection.execute("UPDATE decisions SET position = position - 99 WHERE position > 100")
         connection.execute(
-            "INSERT INTO decisions SELECT 4, 'inserted', door, outcome, reason, user, decided_at, ?, ?, NULL, NULL "
-            "FROM decisions WHERE position = 3",
+            "INSERT INTO decisions SELECT 4, 'inserted', door, outcome, reason, user, decided_at, ?, ?, NULL, NULL, "
+            "NULL FROM decisions WHERE position = 3",
             (document, link(previous, document)),
         )
     found = check(chain)

@@ -3,11 +3,12 @@ import sqlite3
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import func, select, text
 
 from facegate.errors import NotReadyError
 from facegate.settings import Settings
 from facegate.storage import open_storage, schema
-from facegate.storage.engine import open_engine, reading
+from facegate.storage.engine import open_engine, reading, writing
 from facegate.storage.tables import Base
 
 
@@ -30,7 +31,7 @@ def test_upgrading_from_nothing_gives_the_tables(engine):
 
 def test_each_step_goes_down_and_up_again(engine):
     schema.upgrade(engine)
-    for revision in ("0001", "base"):
+    for revision in ("0002", "0001", "base"):
         schema.downgrade(engine, revision)
         schema.upgrade(engine)
         assert differences(engine) == []
@@ -47,7 +48,7 @@ def test_the_status_tells_empty_old_and_current_apart(engine):
 
 def test_an_old_schema_is_refused_with_the_command_that_upgrades_it(engine):
     schema.upgrade(engine, "0001")
-    with pytest.raises(NotReadyError, match=r"has schema 0001, this facegate needs 0002\. Run: facegate db upgrade"):
+    with pytest.raises(NotReadyError, match=r"has schema 0001, this facegate needs 0003\. Run: facegate db upgrade"):
         schema.require_current(engine)
 
 
@@ -80,3 +81,28 @@ def test_opening_what_is_not_there_or_empty_names_the_command(tmp_path):
     (tmp_path / "facegate.db").touch()
     with pytest.raises(NotReadyError, match=r"The database is empty\. Run: facegate db upgrade"):
         open_storage(Settings(data_dir=tmp_path))
+
+
+def test_what_was_enrolled_and_decided_survives_the_way_up_and_down(engine):
+    schema.upgrade(engine, "0002")
+    with writing(engine) as connection:
+        for statement in (
+            "INSERT INTO users VALUES (1, 'alice', 'Alice', '2026-01-01', 0, NULL)",
+            "INSERT INTO photos VALUES (1, 1, 'd', x'00', '{}', '2026-01-01')",
+            "INSERT INTO user_references VALUES (1, 1, 'twin@1', 8, x'00')",
+            "INSERT INTO decisions VALUES (1, 'i', 'f', 'grant', 'match', 'a', '2026-01-01', '{}', 'h', NULL, NULL)",
+            "INSERT INTO decision_events VALUES ('e', 1)",
+        ):
+            connection.exec_driver_sql(statement)
+
+    def counts():
+        with reading(engine) as connection:
+            tables = ("photos", "user_references", "decisions", "decision_events")
+            return [connection.execute(select(func.count()).select_from(text(table))).scalar() for table in tables]
+
+    schema.upgrade(engine)
+    assert counts() == [1, 1, 1, 1]
+    with reading(engine) as connection:
+        assert connection.exec_driver_sql("SELECT origin FROM photos").scalar() == "enrolled"
+    schema.downgrade(engine, "0002")
+    assert counts() == [1, 1, 1, 1]

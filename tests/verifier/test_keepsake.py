@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from facegate.errors import NotReadyError
-from facegate.storage.photos import Crop
+from facegate.storage.packing import Crop
 from facegate.verifier.keepsake import aligned_again, cut_out
 from facegate.vision.align import ALIGNMENT, align
 
