@@ -1,100 +1,104 @@
 """`facegate verify A B` and `facegate identify PHOTO...`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.errors import NotReadyError, UnusableInputError
+from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
-    from facegate.core.calibration import Calibration
-    from facegate.core.ports import Roster
+    from facegate.verifier.identifying import Identified
     from facegate.verifier.photos import Photo
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Annotate = Annotated[
+    Path | None, typer.Option("--annotate", metavar="OUT.png", help="Draw the faces and the answer into a picture.")
+]
+SHOWN = ("photo", "user", "score", "threshold", "fmr", "outcome", "reason")
 
 
 def verify(
     left: Annotated[Path, typer.Argument(metavar="A", help="A photo of somebody.")],
     right: Annotated[Path, typer.Argument(metavar="B", help="A photo of the same person, or not.")],
     fmr: Annotated[float | None, typer.Option("--fmr", help="Share of strangers that may pass.")] = None,
+    annotate: Annotate = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare two photos: exit 0 if they show the same person, 1 if not."""
+    from facegate.commands.drawing import checked_target_file, draw  # noqa: PLC0415
     from facegate.core.comparison import score  # noqa: PLC0415
+    from facegate.verifier.identifying import supported_threshold  # noqa: PLC0415
     from facegate.verifier.photos import open_reader  # noqa: PLC0415
 
     settings = load_settings()
     target = settings.gate.target_fmr if fmr is None else checked_target(fmr)
+    checked_target_file(annotate)
     model, reader = open_reader(settings)
+    threshold = supported_threshold(model.calibration, target, 1)
     one, other = (with_face(reader.read(path)) for path in (left, right))
     if one.template is None or other.template is None:
         raise UnusableInputError("a photo without a template", "Take another photo")  # pragma: no cover - with_face
     alike = score(one.template, other.template)
-    threshold = supported(model.calibration, target, 1)
     rate = model.calibration.fmr(alike)
     same = alike >= threshold
+    verdict = f"{'same person' if same else 'not the same person'}: score {alike:.3f}, threshold {threshold:.3f}"
     if as_json:
         print_json(
             {"same": same, "score": alike, "threshold": threshold, "target_fmr": target, "fmr": rate, "model": model.id}
         )
     else:
-        say(
-            f"{'same person' if same else 'not the same person'}: score {alike:.3f}, threshold {threshold:.3f}"
-            f" (FMR at most {target:g}); {strangers(rate)}"
-        )
+        say(f"{verdict} (FMR at most {target:g}); {strangers(rate)}")
+    if annotate is not None:
+        draw(annotate, [(photo, verdict, same) for photo in (one, other)], settings.vision.max_pixels)
     return 0 if same else 1
 
 
 def identify(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos or folders of photos.")],
+    annotate: Annotate = None,
     as_json: AsJson = False,
 ) -> int:
     """Compare photos with everybody enrolled: exit 0 if each was named, 1 if one was not."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from facegate.commands.drawing import MOST_TILES, checked_target_file, draw  # noqa: PLC0415
+    from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
     from facegate.storage import open_storage  # noqa: PLC0415
-    from facegate.verifier.photos import expanded, open_reader  # noqa: PLC0415
+    from facegate.verifier.identifying import Rule, photos_under, supported_threshold  # noqa: PLC0415
+    from facegate.verifier.identifying import identify as identified  # noqa: PLC0415
+    from facegate.verifier.photos import open_reader  # noqa: PLC0415
 
     settings = load_settings()
-    paths = expanded(photos)
+    paths = [photo for path in photos for photo in photos_under(path)]
+    checked_target_file(annotate)
     model, reader = open_reader(settings)
-    storage = open_storage(settings)
-    try:
+    with open_storage(settings) as storage:
         roster = storage.gallery.roster(model.id)
-    finally:
-        storage.close()
-    threshold = supported(model.calibration, settings.gate.target_fmr, len(roster.references))
-    margin = settings.gate.margin
-    rows = [identified(photo, roster, model.calibration, threshold, margin) for photo in reader.read_all(paths)]
+    threshold = supported_threshold(model.calibration, settings.gate.target_fmr, len(roster.references))
+    rule, now = Rule(model.calibration, threshold, settings.gate.margin), datetime.now(UTC)
+    rows: list[Identified] = []
+    drawn: list[tuple[Photo, str, bool]] = []
+    for photo in read_with_progress(reader, paths):
+        rows.append(identified(photo, roster, rule, now))
+        if annotate is not None and len(drawn) < MOST_TILES:
+            drawn.append((photo, caption(rows[-1]), rows[-1].granted))
     if as_json:
-        print_json(rows)
+        print_json([row.to_json() for row in rows])
     else:
-        shown = ("photo", "user", "score", "threshold", "fmr", "outcome", "reason")
-        print_table(f"Identified by {model.id}", shown, [[figure(row[key]) for key in shown] for row in rows])
-    return 0 if all(row["outcome"] == "grant" for row in rows) else 1
+        cells = [[figure(row.to_json()[key]) for key in SHOWN] for row in rows]
+        print_table(f"Identified by {model.id}", SHOWN, cells)
+    if annotate is not None:
+        draw(annotate, drawn, settings.vision.max_pixels, left_out=len(rows) - len(drawn))
+    return 0 if all(row.granted for row in rows) else 1
 
 
-def identified(
-    photo: "Photo", roster: "Roster", calibration: "Calibration", threshold: float, margin: float
-) -> dict[str, Any]:
-    """Return what one photo shows, by the rules of the gate but for doors, hours and visits."""
-    from facegate.core.comparison import best_match  # noqa: PLC0415
-
-    row: dict[str, Any] = {"photo": str(photo.path), "user": None, "score": None, "threshold": threshold, "fmr": None}
-    if photo.template is None:
-        reason = "no_face" if photo.failure == "no face was found" else "bad_image"
-        return {**row, "outcome": "deny", "reason": reason, "detail": photo.failure}
-    match = best_match(photo.template, roster.references)
-    if match is None:
-        return {**row, "outcome": "deny", "reason": "no_match", "detail": "nobody is enrolled"}
-    row |= {"score": match.score, "fmr": calibration.gallery_fmr(match.score, len(roster.references))}
-    if not match.score >= threshold:  # not "<": NaN must deny
-        return {**row, "outcome": "deny", "reason": "no_match", "detail": ""}
-    if match.runner_up is not None and not match.score - match.runner_up >= margin:
-        return {**row, "outcome": "deny", "reason": "ambiguous", "detail": ""}
-    return {**row, "user": match.user, "outcome": "grant", "reason": "match", "detail": ""}
+def caption(row: "Identified") -> str:
+    """Say in a few words who is on a photo."""
+    who = row.user if row.granted else f"{row.reason}{'' if row.user is None else f': {row.user}'}"
+    return f"{who}" if row.score is None else f"{who} ({row.score:.3f}; from {row.threshold:.3f} on)"
 
 
 def with_face(photo: "Photo") -> "Photo":
@@ -117,26 +121,6 @@ def checked_target(target: float) -> float:
     if not 0 < target < 1:
         raise UnusableInputError(f"--fmr {target:g} is no share of strangers", "Give a number between 0 and 1")
     return target
-
-
-def supported(calibration: "Calibration", target: float, references: int) -> float:
-    """Return the threshold for a target and so many references.
-
-    Raises:
-        NotReadyError: The model was never calibrated.
-        UnusableInputError: The calibration's counts do not support it.
-    """
-    if not calibration.measured:
-        name = calibration.model.partition("@")[0]
-        raise NotReadyError(f"{calibration.model} is not calibrated", f"Run: facegate calibrate DIR --model {name}")
-    threshold = calibration.gallery_threshold(target, references)
-    if threshold is None:
-        raise UnusableInputError(
-            f"{calibration.non_mated} comparisons of strangers do not support an FMR of {target:g}"
-            f" with {references} references",
-            "Ask for a higher one: --fmr or gate.target_fmr",
-        )
-    return threshold
 
 
 def strangers(rate: float) -> str:

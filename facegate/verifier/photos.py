@@ -20,6 +20,7 @@ from facegate.vision.choose import central_face
 from facegate.vision.decode import MAX_BYTES, decode
 from facegate.vision.detect import YuNetDetector
 
+NO_FACE: Final = "no face was found"
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -33,6 +34,7 @@ class Photo:
         failure: Why there is none, or empty.
         faces: How many faces were found.
         box: Where the face is, or None.
+        others: Where the other faces are.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Photo:
     failure: str = ""
     faces: int = 0
     box: Box | None = None
+    others: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,14 @@ class PhotoReader:
         faces = self.detector.detect(picture)
         face = central_face(faces, picture)
         if face is None:
-            return Photo(path, None, "no face was found")
+            return Photo(path, None, NO_FACE)
+        others = tuple(other.box for other in faces if other is not face)
         try:
             crop = align(picture, face.landmarks, self.alignment)
         except ValueError:
-            return Photo(path, None, "the face has no landmarks", len(faces), face.box)
+            return Photo(path, None, "the face has no landmarks", len(faces), face.box, others)
         (template,) = self.extractor.extract(crop[None])
-        return Photo(path, template, "", len(faces), face.box)
+        return Photo(path, template, "", len(faces), face.box, others)
 
     def read_all(self, paths: Iterable[Path]) -> Iterator[Photo]:
         """Return what became of each photo, one after the other."""

@@ -1,0 +1,115 @@
+"""Who is on photos: rows, exit codes, pictures with boxes."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from facegate.commands.main import run
+from facegate.vision.composites import people
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory):
+    """A data folder in which two composites are enrolled; the second is suspended."""
+    folder = tmp_path_factory.mktemp("enrolled") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGATE_DATA_DIR", str(folder))
+        for number, slug in enumerate(("alice", "bob")):
+            assert run(["enroll", slug, str(people()[number].picture_path(0))]) == 0
+        assert run(["users", "suspend", "bob"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(enrolled, monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(enrolled))
+    monkeypatch.chdir(tmp_path)
+
+
+def said(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Alice, Bob and a stranger in folders of their own, an empty wall and a file that is no picture."""
+    for number, name in ((0, "alice"), (1, "bob"), (5, "stranger")):
+        (tmp_path / "album" / name).mkdir(parents=True)
+        shutil.copy(people()[number].picture_path(3), tmp_path / "album" / name / "3.webp")
+    cv2.imwrite(str(tmp_path / "album" / "wall.png"), np.full((300, 300, 3), 90, np.uint8))
+    (tmp_path / "album" / "words.jpg").write_text("no picture")
+    return tmp_path / "album"
+
+
+def test_everything_in_a_folder_and_its_folders_is_a_row_with_its_reason(album, capsys):
+    assert run(["identify", str(album), "--json"]) == 1
+    rows = said(capsys)
+    assert all({"photo", "user", "score", "threshold", "fmr", "outcome", "reason"} <= row.keys() for row in rows)
+    seen = {row["photo"].removeprefix(f"{album}/"): (row["user"], row["outcome"], row["reason"]) for row in rows}
+    assert seen == {
+        "wall.png": (None, "deny", "no_face"),
+        "words.jpg": (None, "deny", "bad_image"),
+        "alice/3.webp": ("alice", "grant", "match"),
+        "bob/3.webp": ("bob", "deny", "suspended"),
+        "stranger/3.webp": (None, "deny", "no_match"),
+    }
+    by_user = {row["user"]: row for row in rows}
+    assert by_user["alice"]["score"] >= by_user["alice"]["threshold"]
+    assert by_user["alice"]["fmr"] <= 1e-3
+
+
+def test_it_leaves_with_0_only_when_every_photo_names_somebody_who_may_pass(album):
+    alice, bob = album / "alice" / "3.webp", album / "bob" / "3.webp"
+    assert run(["identify", str(alice)]) == 0
+    assert run(["identify", str(alice), str(people()[0].picture_path(1))]) == 0
+    assert run(["identify", str(alice), str(bob)]) == 1
+
+
+def test_one_photo_is_drawn_as_it_is_with_the_face_framed(album):
+    photo = album / "alice" / "3.webp"
+    assert run(["identify", str(photo), "--annotate", "out.png"]) == 0
+    before, after = cv2.imread(str(photo)), cv2.imread("out.png")
+    assert after.shape[1] == before.shape[1]
+    assert after.shape[0] > before.shape[0]
+    framed = np.flatnonzero((after[: len(before)] != before).any(2))
+    assert 0 < len(framed) < 0.1 * before.shape[0] * before.shape[1]
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "sheet.jpg", "sheet.WEBP"])
+def test_several_photos_make_a_contact_sheet_even_those_that_are_none(album, name):
+    assert run(["identify", str(album), "--annotate", name]) == 1
+    sheet = cv2.imread(name)
+    assert sheet.shape[1] > 5 * 400
+
+
+def test_two_compared_photos_are_drawn_side_by_side():
+    first, third = (str(people()[0].picture_path(number)) for number in (0, 3))
+    assert run(["verify", first, third, "--annotate", "pair.png"]) == 0
+    assert cv2.imread("pair.png").shape[1] > 2 * 400
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(album, capsys):
+    for place in ("out.gif", "nowhere/out.png", "."):
+        assert run(["identify", str(album), "--annotate", place]) == 2
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_photos_that_are_not_there_leave_with_2_before_the_work(album, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for place in ("nowhere.jpg", "empty"):
+        assert run(["identify", str(album / "alice" / "3.webp"), place, "--json"]) == 2
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_with_nobody_enrolled_everybody_is_a_stranger(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path / "fresh"))
+    assert run(["db", "upgrade"]) == 0
+    capsys.readouterr()
+    assert run(["identify", str(people()[0].picture_path(0)), "--json"]) == 1
+    (row,) = said(capsys)
+    assert (row["user"], row["reason"], row["detail"]) == (None, "no_match", "nobody is enrolled")
