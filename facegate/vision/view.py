@@ -9,7 +9,7 @@ The six, of an aligned crop's face region:
     level       mean grey level, 0 to 255
     contrast    standard deviation of the grey levels
     colour      mean of (greatest - least channel); under infrared it is 0
-    grain       standard deviation of the noise, by the mask of Immerkaer (CVIU 64, 1996)
+    grain       standard deviation of the noise at the face's own size, by the mask of Immerkaer (CVIU 64, 1996)
     detail      what a band of fine detail holds against a band of coarse: it falls as the picture blurs
     size        shorter side of the face in the frame, pixels
 """
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.frame import Pixels
-from facegate.vision.align import ALIGNMENT, Alignment
+from facegate.vision.align import ALIGNMENT
 from facegate.vision.measure import face_region
 
 MEASURES: Final = ("level", "contrast", "colour", "grain", "detail", "size")
@@ -32,6 +32,8 @@ GREYEST: Final = 6.0
 """With less colour than this a face was seen by infrared, or by a camera that gives grey."""
 DUSKY: Final = 75.0
 """Darker faces than this, in colour, are seen at dusk."""
+NATIVE: Final = 110.0
+"""Shorter side of the box of a face that fills a crop of 128 pixels, about."""
 MEMORY: Final = 500
 """Of each light so many faces count; older ones fade, so that the view follows the seasons."""
 LEAST_FACES: Final = 5
@@ -198,16 +200,34 @@ def _glimpse(light: Light, sums: Sums, total: float) -> Glimpse:
     return Glimpse(light, sums.faces / total, tuple(means.tolist()), tuple(np.sqrt(variances).tolist()))
 
 
-def look(crop: Pixels, size: float, alignment: Alignment = ALIGNMENT) -> Seen:
+def look(crop: Pixels, size: float) -> Seen:
     """Measure one face: its aligned crop, uint8 (128, 128, 3), and the shorter side of its box in the frame, pixels."""
-    points = alignment.template
+    points = ALIGNMENT.template
     eyes = float(points[1, 0] - points[0, 0])
     top, bottom = round(points[0, 1] - 0.45 * eyes), round(points[3, 1] + 0.25 * eyes)
     left, right = round(points[0, 0] - 0.4 * eyes), round(points[1, 0] + 0.4 * eyes)
     region = crop[max(0, top) : bottom, max(0, left) : right]
-    grey = face_region(crop, alignment).astype(np.float32)
-    spread = float((region.max(axis=2).astype(np.float32) - region.min(axis=2)).mean())
-    return Seen(float(grey.mean()), float(grey.std()), spread, grain_of(grey), detail_of(grey), float(size))
+    colour = float((region.max(axis=2).astype(np.float32) - region.min(axis=2)).mean())
+    grey = _grey_face(crop)
+    native = _reduced(grey, size)
+    return Seen(float(grey.mean()), float(grey.std()), colour, grain_of(native), detail_of(grey), float(size))
+
+
+def side_of(size: float, whole: int) -> int:
+    """Return how many pixels the camera gave to what fills `whole` pixels of a crop; never more than those."""
+    return min(whole, max(12, round(size * whole / NATIVE)))
+
+
+def _reduced(values: NDArray[np.float32], size: float) -> NDArray[np.float32]:
+    """Bring a part of a crop to the size that it has in the frame: there its noise is what the sensor made."""
+    height, width = (side_of(size, whole) for whole in values.shape[:2])
+    if height == values.shape[0]:
+        return values
+    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _enlarged(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def grain_of(grey: NDArray[np.float32]) -> float:
@@ -231,19 +251,18 @@ def imitate(crop: Pixels, view: View, draw: np.random.Generator) -> Pixels:
         view: The camera's.
         draw: Source of the draws: the light by its share, each measure around its mean.
     """
-    glimpse = view.glimpses[int(draw.choice(len(view.glimpses), p=[each.share for each in view.glimpses]))]
-    level, contrast, colour, grain, detail, size = np.array(glimpse.means) + draw.normal(
-        0, 1, len(MEASURES)
-    ) * np.array(glimpse.deviations)
-    values = crop.astype(np.float32)
-    values = _coloured(values, glimpse, colour, draw)
-    values = _sized(values, size, crop)
-    values = _blurred(values, detail)
-    values = _lit(values, level, contrast)
+    shares = np.array([each.share for each in view.glimpses])
+    glimpse = view.glimpses[int(draw.choice(len(shares), p=shares / shares.sum()))]
+    around = np.array(glimpse.means) + draw.normal(0, 1, len(MEASURES)) * np.array(glimpse.deviations)
+    level, contrast, colour, grain, detail, size = around.tolist()
+    side = crop.shape[0]
+    values = _coloured(_reduced(crop.astype(np.float32), size), glimpse, colour, draw)
+    values = _lit(_blurred(values, detail, side), level, contrast, side)
     values = _grained(values, grain, glimpse, draw)
     quality = int(draw.integers(45, 91))
     _, data = cv2.imencode(".jpg", np.clip(values, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    small = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _coloured(
@@ -259,40 +278,31 @@ def _coloured(
     return np.asarray(mean + (values - mean) * np.clip(colour / max(1.0, now), 0.1, 2.5), np.float32)
 
 
-def _sized(values: NDArray[np.float32], size: float, crop: Pixels) -> NDArray[np.float32]:
-    """Reduce the picture to as many pixels as the face has in the frame, and enlarge it again, as aligning does."""
-    side = round(max(16.0, size) * 1.15)  # a crop shows a little more than the box
-    if side >= crop.shape[0]:
-        return values
-    small = cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _blurred(values: NDArray[np.float32], detail: float) -> NDArray[np.float32]:
-    """Blur until no more detail is left than the camera shows."""
-    low, high = 0.0, 5.0
-    if _detail(values) <= detail:
+def _blurred(values: NDArray[np.float32], detail: float, side: int) -> NDArray[np.float32]:
+    """Blur until the crop of `side` pixels shows no more detail than the camera does."""
+    low, high = 0.0, 3.0
+    if _detail(values, side) <= detail:
         return values
     for _ in range(6):
         middle = (low + high) / 2
-        if _detail(np.asarray(cv2.GaussianBlur(values, (0, 0), middle), np.float32)) > detail:
+        if _detail(np.asarray(cv2.GaussianBlur(values, (0, 0), middle), np.float32), side) > detail:
             low = middle
         else:
             high = middle
     return np.asarray(cv2.GaussianBlur(values, (0, 0), high), np.float32)
 
 
-def _detail(values: NDArray[np.floating]) -> float:
-    return detail_of(_grey_face(values))
+def _detail(values: NDArray[np.float32], side: int) -> float:
+    return detail_of(_grey_face(_enlarged(values, side)))
 
 
-def _grey_face(values: NDArray[np.floating]) -> NDArray[np.float32]:
+def _grey_face(values: NDArray[Any]) -> NDArray[np.float32]:
     return face_region(np.clip(values, 0, 255).astype(np.uint8), ALIGNMENT).astype(np.float32)
 
 
-def _lit(values: NDArray[np.float32], level: float, contrast: float) -> NDArray[np.float32]:
+def _lit(values: NDArray[np.float32], level: float, contrast: float, side: int) -> NDArray[np.float32]:
     """Bring the face to the camera's level and contrast."""
-    grey = _grey_face(values)
+    grey = _grey_face(_enlarged(values, side))
     gain = np.clip(max(3.0, contrast) / max(3.0, float(grey.std())), 0.1, 2.5)
     return np.asarray((values - grey.mean()) * gain + np.clip(level, 4, 250), np.float32)
 
@@ -301,7 +311,7 @@ def _grained(
     values: NDArray[np.float32], grain: float, glimpse: Glimpse, draw: np.random.Generator
 ) -> NDArray[np.float32]:
     """Add as much noise as is missing; of one colour under infrared."""
-    missing = max(0.0, grain) ** 2 - grain_of(_grey_face(values)) ** 2
+    missing = max(0.0, grain) ** 2 - grain_of(values.mean(axis=2)) ** 2
     if missing <= 0:
         return values
     shape = values.shape[:2] + ((1,) if glimpse.light is Light.INFRARED else (3,))
