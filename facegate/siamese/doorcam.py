@@ -62,8 +62,8 @@ class DoorCamera:
             values = np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA), np.float32)
         values = self._through_the_lens(values, draw)
         values = self._lit(values, draw)
-        values = self._sensed(values, draw)
-        crop = cv2.resize(_jpeg(values, self.quality), (128, 128), interpolation=cv2.INTER_LINEAR)
+        picture = _jpeg(self._sensed(values, draw), self.quality)
+        crop = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_LINEAR)
         return np.asarray(crop, np.uint8)
 
     def _through_the_lens(self, values: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float32]:
