@@ -26,14 +26,15 @@ IR_VERSION: Final = 9  # what every ONNX Runtime since 1.16 reads
 class _Graph:
     """Collects nodes and weights; each method adds a layer and returns the name of its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: type[np.floating]) -> None:
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
+        self._stored = stored
 
     def constant(self, value: NDArray[np.floating]) -> str:
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
-        return name
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, self._stored), name))
+        return name if self._stored is np.float32 else self.node("Cast", name, to=TensorProto.FLOAT)
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"v{len(self.nodes)}"
@@ -81,15 +82,17 @@ class _Graph:
         return self.conv(x, trunk.gdw)
 
 
-def write_onnx(trunk: Trunk, path: Path, *, features: bool = False) -> None:
+def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool = False) -> None:
     """Write the trunk to `path`, checked.
 
     Args:
         trunk: The network.
         path: Where to.
         features: Give what the projection head sees as a second output, `features`: float32 (n, head).
+        half: Store weights as float16, at half the size. It computes in float32 all the same, and as fast, since ONNX
+            Runtime widens them once at load; weights that float16 cannot hold are rounded.
     """
-    graph = _Graph()
+    graph = _Graph(np.float16 if half else np.float32)
     seen = graph.trunk("crops", trunk)  # (n, head, 1, 1)
     flat = graph.node("Flatten", graph.conv(seen, trunk.embed), axis=1)
     graph.nodes.append(helper.make_node("LpNormalization", [flat], ["templates"], axis=1, p=2))
@@ -115,14 +118,14 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False) -> None:
 
 
 def read_onnx(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
-    """Return the trunk that `write_onnx` wrote; writing it again gives the same bytes.
+    """Return the trunk that `write_onnx` wrote, in whole or half; writing it again so gives the same bytes.
 
     Raises:
         UnusableInputError: The file holds no trunk of this shape.
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
-        weights = (torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer)
+        weights = (torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32)) for tensor in graph.initializer)
         slopes = (node.attribute[0].f for node in graph.node if node.op_type == "LeakyRelu")
         trunk = _filled(Trunk(shape), weights, slopes)
     except (OSError, DecodeError, ValueError, IndexError) as error:

@@ -32,6 +32,8 @@ NETWORK: Final = "network.onnx"
 CALIBRATION: Final = "calibration.json"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FORMAT: Final = 1
+DEFAULT: Final = "twin-1"
+"""Of the models that ship, the one that leads until another is put in charge."""
 REMEMBERED: Final = 10
 """So many former models can be rolled back to, one after the other."""
 
@@ -192,7 +194,7 @@ class Library:
             return self._preferred
         if history := self._history():
             return history[-1]
-        names = sorted(path.parent.name for path in self._shipped.glob(f"*/{CARD}"))
+        names = sorted((path.parent.name for path in self._shipped.glob(f"*/{CARD}")), key=_rank)
         names = names or sorted(path.parent.name for path in self._local.glob(f"*/{CARD}"))
         if not names:
             raise NotReadyError(f"There is no model in {self._shipped}", "Install facegate again or import a model")
@@ -236,6 +238,11 @@ class Library:
 
     def _remember(self, names: list[str]) -> None:
         replace_file(self._pointer, json.dumps({"models": names[-REMEMBERED:]}, indent=1).encode())
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    """Order the models that ship: the one that leads by default first."""
+    return name != DEFAULT, name
 
 
 def library_of(settings: Settings) -> Library:

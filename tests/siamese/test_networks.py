@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -61,6 +62,25 @@ def test_the_shipped_network_can_be_trained_on(tmp_path):
     shipped_network = shipped("models") / "verifier" / "twin-1" / "network.onnx"
     write_onnx(read_onnx(shipped_network), tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == shipped_network.read_bytes()
+
+
+def test_weights_stored_by_halves_take_half_the_room_and_give_the_same_templates(tmp_path):
+    save_weights(small_trunk(), tmp_path / "rounded.npz")
+    trunk = load_start(tmp_path / "rounded.npz", SMALL)  # weights that float16 holds
+    whole, half, again = (tmp_path / f"{name}.onnx" for name in ("whole", "half", "again"))
+    write_onnx(trunk, whole, features=True)
+    write_onnx(trunk, half, features=True, half=True)
+    feed = np.ascontiguousarray(CROPS.transpose(0, 3, 1, 2), np.float32)
+    told = [onnxruntime.InferenceSession(path).run(None, {"crops": feed}) for path in (whole, half)]
+    for one, other in zip(*told, strict=True):
+        assert np.array_equal(one, other)
+
+    read = read_onnx(half, SMALL)
+    assert all(torch.equal(value, read.state_dict()[name]) for name, value in trunk.state_dict().items())
+    write_onnx(read, again, features=True, half=True)
+    assert again.read_bytes() == half.read_bytes()
+    stored = [sum(len(weight.raw_data) for weight in onnx.load(path).graph.initializer) for path in (whole, half)]
+    assert stored[0] == 2 * stored[1]
 
 
 @pytest.mark.parametrize("bad", [b"", b"no network", "another shape"])

@@ -7,6 +7,7 @@ from facegate.errors import NotReadyError, UnusableInputError
 from facegate.verifier.library import (
     CALIBRATION,
     CARD,
+    DEFAULT,
     NETWORK,
     Library,
     calibration_document,
@@ -28,6 +29,16 @@ def test_the_shipped_model_is_what_its_card_says(model):
 def test_the_shipped_model_is_in_charge_until_another_is(library, model):
     assert library.active() == model.card.name
     assert model.card.name in [card.name for card in library.cards()]
+
+
+def test_of_the_models_that_ship_the_default_leads_whatever_the_others_are_called(model, tmp_path):
+    for name in ("another", DEFAULT):
+        folder = tmp_path / "shipped" / name
+        folder.mkdir(parents=True)
+        (folder / CARD).write_text((model.folder / CARD).read_text().replace(f'"{model.card.name}"', f'"{name}"'))
+    for place in ("shipped", model.folder.parent):
+        library = Library(shipped_dir=tmp_path / place, local_dir=tmp_path / "none", pointer=tmp_path / "active.json")
+        assert library.active() == DEFAULT
 
 
 @pytest.mark.parametrize("file", [NETWORK, CALIBRATION, "proof.json"])
