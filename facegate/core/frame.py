@@ -60,6 +60,17 @@ class Face:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """The surroundings of a face, cut out of its picture, with the landmarks in what was cut out.
+
+    It is what any network needs to look at the face again, and no view of the picture that it came from.
+    """
+
+    landmarks: Landmarks
+    pixels: Pixels = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """What was measured of one face; `core.quality` holds the limits.

@@ -165,3 +165,11 @@ class Publisher(Protocol):
     def publish(self, decision: Decision) -> None:
         """Send a decision that has been recorded; a grant that cannot be sent before it expires is never sent."""
         ...
+
+
+class Witness(Protocol):
+    """Is shown what decisions rested on, to learn from it later. Nothing that it does moves a decision."""
+
+    def see(self, decision: Decision, sighting: Sighting | None) -> None:
+        """Take a decision that was published and the sighting that it rests on; return at once and never raise."""
+        ...

@@ -1,10 +1,10 @@
 """What the verifier says of one frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from facegate.core.decision import Reason
-from facegate.core.frame import Box, Quality
+from facegate.core.frame import Box, Cutout, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Sighting:
         box: Where the chosen face is, or None.
         model: Name and digest of the network that compared, `name@digest12`.
         milliseconds: Where the time went.
+        cutout: The face that was compared with its surroundings, or None if none was.
     """
 
     camera: str
@@ -62,3 +63,4 @@ class Sighting:
     quality: Quality | None = None
     box: Box | None = None
     milliseconds: Milliseconds = Milliseconds()
+    cutout: Cutout | None = field(default=None, compare=False, repr=False)

@@ -1,4 +1,4 @@
-"""The straight line: frame -> sighting -> visit -> decision -> recorded -> published.
+"""The straight line: frame -> sighting -> visit -> decision -> recorded -> published; then it may be remembered.
 
 `Gate.decide` is the whole job. The daemon, `facegate demo` and the tests call the same function; each of its steps is
 one call into one module, and none calls back.
@@ -14,7 +14,7 @@ from typing import Final
 from facegate.core.decision import Decision, Reason, decision_id
 from facegate.core.frame import Frame
 from facegate.core.policy import Door, History
-from facegate.core.ports import Clock, DecisionLog, Publisher, Roster, Signer
+from facegate.core.ports import Clock, DecisionLog, Publisher, Roster, Signer, Witness
 from facegate.core.ruling import Circumstances, rule
 from facegate.core.sighting import Sighting
 from facegate.core.visits import MAX_EVENTS, Verdict, VisitRule
@@ -37,6 +37,13 @@ class UndecidedError(Exception):
         self.events = events
 
 
+class Nobody:
+    """A `Witness` that looks away."""
+
+    def see(self, decision: Decision, sighting: Sighting | None) -> None:
+        """Do nothing."""
+
+
 class Gate:
     """Decides who passes. Safe to use from several threads.
 
@@ -46,6 +53,7 @@ class Gate:
         log: Where decisions are committed.
         signer: Signs them.
         publisher: Sends them out.
+        witness: Is shown afterwards what they rested on; or nobody.
         clock: Tells the time.
         entropy: Returns so many random bytes.
     """
@@ -60,6 +68,7 @@ class Gate:
         publisher: Publisher,
         clock: Clock,
         entropy: Callable[[int], bytes],
+        witness: Witness | None = None,
     ) -> None:
         self.engine = engine
         self.lobby = Lobby()
@@ -68,6 +77,7 @@ class Gate:
         self._decisions = decisions
         self._signer = signer
         self._publisher = publisher
+        self._witness = witness or Nobody()
         self._clock = clock
         self._entropy = entropy
 
@@ -90,6 +100,7 @@ class Gate:
             decision = self._ruled(door, verdict, engine, roster)
             self._decisions.record(decision)
             self._publisher.publish(self._told(decision, roster))
+        self._witness.see(decision, verdict.best)
         return decision
 
     def refuse(self, refusal: Refusal) -> Decision | None:
@@ -168,6 +179,7 @@ class Gate:
             decision = self._ruled(door, verdict, engine, roster)
             self._decisions.record(decision)
             self._publisher.publish(self._told(decision, roster))
+        self._witness.see(decision, verdict.best)
         return decision
 
     @contextmanager

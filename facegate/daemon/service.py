@@ -39,6 +39,7 @@ from facegate.daemon.learning import Learning
 from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
+from facegate.daemon.remembering import aftermath_of
 from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
 from facegate.daemon.workers import Workers
 from facegate.errors import FacegateError
@@ -113,6 +114,8 @@ class Service:
         self._open.callback(self._intake.abandon, "stopped")  # what still came in while the channel closed
         self._channel.start()
         self._open.callback(self._channel.stop)
+        self._aftermath.start()
+        self._open.callback(self._aftermath.stop)
         self._workers.start()
         self._open.callback(self._workers.stop, 0.0)
         scheduler = schedule(self._jobs())
@@ -196,6 +199,7 @@ class Service:
         self._status = StatusPublisher(self._channel, self.topics)
         self._learning = Learning(settings.finetune, self._tell_models)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
+        self._aftermath = aftermath_of(settings, self._storage, self._clock)
         self._gate = Gate(
             engine=engine,
             settings=settings.gate,
@@ -204,6 +208,7 @@ class Service:
             publisher=DecisionPublisher(self._channel, self.topics, self._clock),
             clock=self._clock,
             entropy=self._entropy,
+            witness=self._aftermath,
         )
         self._wire_intake()
 

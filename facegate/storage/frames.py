@@ -118,13 +118,24 @@ class DecisionFrames:
 
     def forget(self, before: datetime) -> int:
         """Delete the frames from before a moment that nobody spoke on; return how many those were."""
+        return forget_frames(self._engine, before)
+
+    def drop(self, decision: str) -> bool:
+        """Delete the frame of a decision, spoken on or not; False if there was none."""
         with writing(self._engine) as connection:
-            old = DecisionFrameRow.captured_at < before
-            return connection.execute(delete(DecisionFrameRow).where(old, _unspoken())).rowcount
+            one = DecisionFrameRow.decision == decision
+            return connection.execute(delete(DecisionFrameRow).where(one)).rowcount > 0
 
     def _opened(self, row: Any) -> DecisionFrame:
         crop = unpacked(self._vault.open(row.crop, frame_place(row.decision, row.user_id)))
         return DecisionFrame(row.decision, row.slug, row.camera, row.captured_at, crop)
+
+
+def forget_frames(engine: Engine, before: datetime) -> int:
+    """Delete the frames from before a moment that nobody spoke on; return how many those were."""
+    with writing(engine) as connection:
+        old = DecisionFrameRow.captured_at < before
+        return connection.execute(delete(DecisionFrameRow).where(old, _unspoken())).rowcount
 
 
 def forget_frames_of(connection: Connection, user_id: int, slug: str) -> int:

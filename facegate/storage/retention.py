@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from facegate.settings import RetentionSection
 from facegate.storage import audit
 from facegate.storage.events import SqlEventLog
+from facegate.storage.frames import forget_frames
 from facegate.storage.signing import DecisionSigner
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ class Forgotten:
 
     decisions: int
     events: int
+    frames: int = 0
 
 
 class Retention:
@@ -41,6 +43,7 @@ class Retention:
             self._engine, self._signer, before=moment - timedelta(days=self._settings.decisions_days), now=moment
         )
         events = SqlEventLog(self._engine).forget(moment - timedelta(days=self._settings.events_days))
-        if decisions or events:
-            log.info("forgotten", extra={"decisions": decisions, "events": events})
-        return Forgotten(decisions, events)
+        frames = forget_frames(self._engine, moment - timedelta(days=self._settings.frames_days))
+        if decisions or events or frames:
+            log.info("forgotten", extra={"decisions": decisions, "events": events, "frames": frames})
+        return Forgotten(decisions, events, frames)

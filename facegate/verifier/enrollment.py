@@ -29,7 +29,7 @@ from facegate.storage.opening import Storage
 from facegate.storage.packing import Crop
 from facegate.storage.photos import Enrolled, Enrollee, NewPhoto
 from facegate.storage.users import checked_group, checked_slug
-from facegate.verifier.keepsake import aligned_again, cut_out
+from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
 from facegate.verifier.library import Model, library_of
 from facegate.verifier.likeness import NEARLY_THE_SAME, TELL_APART, compare
 from facegate.vision.align import Alignment, align
@@ -262,7 +262,8 @@ class Enrollment:
         if not force_quality and (short := shortcoming(quality, ENROLLMENT)) is not None:
             raise RefusedError(f"Not good enough: {short.sentence}", short.advice)
         digest = hashlib.sha256(picture.data).hexdigest()
-        return _Seen(picture.name, digest, cut_out(pixels, face.landmarks), crop, quality)  # a batch of photos is large
+        kept = as_kept(cut_out(pixels, face.landmarks))  # not the photo: a batch of those is large
+        return _Seen(picture.name, digest, kept, crop, quality)
 
     def _extracted(self, batch: Sequence[_Seen]) -> Iterator[_Candidate]:
         templates = self.extractor.extract(np.stack([seen.crop for seen in batch]))

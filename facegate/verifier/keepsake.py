@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from facegate.core.frame import Landmarks, Pixels
+from facegate.core.frame import Cutout, Landmarks, Pixels
 from facegate.errors import NotReadyError
 from facegate.storage.packing import Crop
 from facegate.vision.align import ALIGNMENT, Alignment, align, similarity
@@ -19,8 +19,8 @@ MARGIN: Final = 0.15
 """How much further than the crop the region reaches on each side, as a share of the crop: other networks see more."""
 
 
-def cut_out(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIGNMENT) -> Crop:
-    """Cut the region of a face out of an upright picture.
+def cut_out(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIGNMENT) -> Cutout:
+    """Cut the surroundings of a face out of an upright picture.
 
     Raises:
         ValueError: The landmarks are not finite or all in one place.
@@ -33,9 +33,16 @@ def cut_out(picture: Pixels, landmarks: Landmarks, alignment: Alignment = ALIGNM
         part = np.asarray(
             cv2.resize(part, ((right - left) // by, (bottom - top) // by), interpolation=cv2.INTER_AREA), np.uint8
         )
+    else:
+        part = part.copy()
     # A reduced pixel's centre lies in the middle of its `by` pixels: x = by * x' + (by - 1) / 2 + left.
     moved = (np.asarray(landmarks, np.float64) - (left, top) - (by - 1) / 2) / by
-    return Crop(moved.astype(np.float32), cv2.imencode(".png", part)[1].tobytes())
+    return Cutout(moved.astype(np.float32), part)
+
+
+def as_kept(cutout: Cutout) -> Crop:
+    """Return a cut-out face as it is kept: its picture as PNG."""
+    return Crop(cutout.landmarks, cv2.imencode(".png", cutout.pixels)[1].tobytes())
 
 
 def aligned_again(crop: Crop, alignment: Alignment) -> Pixels:

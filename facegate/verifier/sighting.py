@@ -17,6 +17,7 @@ from facegate.core.ports import Clock, FaceDetector, Roster, TemplateExtractor
 from facegate.core.quality import QualityLimits, shortcoming
 from facegate.core.sighting import Milliseconds, Sighting
 from facegate.errors import UnusableInputError
+from facegate.verifier.keepsake import cut_out
 from facegate.vision.align import ALIGNMENT, Alignment, align
 from facegate.vision.decode import MAX_PIXELS, decode
 from facegate.vision.measure import measure
@@ -99,6 +100,7 @@ class Verifier:
         sighting = replace(
             sighting, milliseconds=spent(sighting, extract=extracted - start, compare=self.timer() - extracted)
         )
+        sighting = replace(sighting, cutout=cut_out(picture, face.landmarks))
         if match is None:
             return sighting
         # Each reference is a stranger's try of its own; a user with five photos gives five.

@@ -291,3 +291,16 @@ def test_nobody_is_granted_on_a_roster_that_may_be_old():
     assert rig.gate.decide(rig.frame("alice 0.1", "e3")).reason is Reason.NO_MATCH
     rig.gate.confirm_roster()
     assert rig.gate.decide(rig.frame("alice 0.9", "e4")).outcome is Outcome.GRANT
+
+
+def test_the_witness_is_shown_what_a_decision_rests_on_only_after_it_was_published():
+    rig = Rig()
+    shown = []
+
+    class Onlooker:
+        def see(self, decision, sighting) -> None:
+            shown.append((decision, sighting.score, len(rig.publisher.sent)))
+
+    rig.gate._witness = Onlooker()
+    decision = rig.gate.decide(rig.frame("alice 0.9"))
+    assert shown == [(decision, 0.9, 1)]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from facegate.errors import NotReadyError
 from facegate.storage.packing import Crop
-from facegate.verifier.keepsake import aligned_again, cut_out
+from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
 from facegate.vision.align import ALIGNMENT, align
 
 
@@ -36,20 +36,25 @@ PICTURE = picture(900, 700)
 )
 def test_what_is_kept_gives_the_crop_that_the_photo_gave(scale, angle, x, y):
     points = landmarks(scale, angle, x, y)
-    again = aligned_again(cut_out(PICTURE, points), ALIGNMENT).astype(int)
+    again = aligned_again(as_kept(cut_out(PICTURE, points)), ALIGNMENT).astype(int)
     assert np.abs(again - align(PICTURE, points).astype(int)).max() <= 4  # the fixed-point steps of cv2.warpAffine
 
 
 def test_little_more_than_the_face_is_kept():
     kept = cut_out(PICTURE, landmarks(1.0, 0.0, 450, 350))
-    height, width = cv2.imdecode(np.frombuffer(kept.picture, np.uint8), cv2.IMREAD_COLOR).shape[:2]
-    assert max(height, width) <= 1.5 * ALIGNMENT.size
+    assert max(kept.pixels.shape) <= 1.5 * ALIGNMENT.size
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_what_is_cut_out_holds_no_frame_in_memory(scale):
+    kept = cut_out(PICTURE, landmarks(scale, 0.0, 450, 350))
+    assert not np.shares_memory(kept.pixels, PICTURE)
+    assert kept.pixels.base is None or kept.pixels.base.nbytes == kept.pixels.nbytes
 
 
 def test_a_face_from_a_large_photo_is_kept_small():
     kept = cut_out(picture(3000, 3000), landmarks(15.0, 0.3, 1500, 1500))
-    height, width = cv2.imdecode(np.frombuffer(kept.picture, np.uint8), cv2.IMREAD_COLOR).shape[:2]
-    assert max(height, width) <= 4 * ALIGNMENT.size
+    assert max(kept.pixels.shape) <= 4 * ALIGNMENT.size
 
 
 def test_what_is_no_picture_any_more_is_told():

@@ -1,0 +1,117 @@
+"""What is done with a sighting after its decision was published: kept for an operator's word, measured, scored beside.
+
+One thread of low priority, fed from a short queue. What does not fit in is dropped and counted: the door is never held
+up, and a flood of frames writes no more to the disk than one thread that gives way to everybody.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from facegate.core.decision import Decision
+from facegate.core.sighting import Sighting
+from facegate.errors import FacegateError
+
+log = logging.getLogger(__name__)
+
+PLACES: Final = 16
+NICE: Final = 10
+IDLE_SECONDS: Final = 0.2
+DRAIN_SECONDS: Final = 1.0
+
+Step = Callable[[Decision, Sighting], None]
+"""Does one thing with a sighting that a decision rests on; it has a cut-out face."""
+
+
+class Aftermath:
+    """Keeps `core.ports.Witness`. Safe to use from several threads.
+
+    Args:
+        steps: What is done with each sighting, in order; one that fails holds no other up.
+        idle: Called when nothing waits: for what is written in lots.
+        last: Called at the end.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        idle: Callable[[], None] = lambda: None,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._steps = steps
+        self._idle = idle
+        self._last = last
+        self._waiting: queue.Queue[tuple[Decision, Sighting]] = queue.Queue(PLACES)
+        self._stopping = threading.Event()
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="aftermath", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def see(self, decision: Decision, sighting: Sighting | None) -> None:
+        """Take a published decision and the sighting that it rests on, if that showed a face that was compared."""
+        if sighting is None or sighting.cutout is None or self._stopping.is_set():
+            return
+        try:
+            self._waiting.put_nowait((decision, sighting))
+        except queue.Full:
+            self._dropped += 1
+            if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...: a flood is told, not repeated
+                log.info("sightings were not looked at again: too many", extra={"dropped": self._dropped})
+
+    @property
+    def dropped(self) -> int:
+        """How many sightings found no place."""
+        return self._dropped
+
+    def stop(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Work off what waits, for so long at most, and end."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        give_way()
+        while not self._stopping.is_set():
+            if not self._look_at_one():
+                guarded(self._idle)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while not self._waiting.empty() and time.monotonic() < deadline:
+            self._look_at_one()
+        guarded(self._last)
+
+    def _look_at_one(self) -> bool:
+        """Do everything with the next sighting; False if none came."""
+        try:
+            decision, sighting = self._waiting.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            return False
+        for step in self._steps:
+            guarded(partial(step, decision, sighting))
+        return True
+
+
+def guarded(do: Callable[[], None]) -> None:
+    """Do one thing; whatever happens to it is told and goes no further."""
+    try:
+        do()
+    except FacegateError as error:
+        log.warning("a sighting was not looked at again", extra={"why": error.what})
+    except Exception:
+        log.exception("a sighting could not be looked at again")
+
+
+def give_way() -> None:
+    """Lower the priority of this thread alone, where the system can do so."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
