@@ -9,6 +9,7 @@ from facegate.core.decision import Decision
 from facegate.core.policy import History
 from facegate.core.ports import Pulled
 from facegate.errors import UnusableInputError
+from facegate.storage.champions import Champion
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -118,3 +119,13 @@ class ListedFrames:
         if not self.pictures:
             raise UnusableInputError("go2rtc has no such stream", "Name one")
         return Pulled(self.pictures.pop(0), self.clock.now(), "list")
+
+
+class NobodyAppointed:
+    """A `Pointer` before anybody was put in charge."""
+
+    def leading(self) -> None:
+        return None
+
+    def succession(self) -> list[Champion]:
+        return []

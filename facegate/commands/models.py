@@ -58,25 +58,31 @@ def show(name: Annotated[str, typer.Argument(help="Name of a model; empty: the o
 @app.command("activate")
 def activate(name: Name, as_json: AsJson = False) -> None:
     """Put a model in charge; its files and its self-test are checked first."""
+    from facegate.storage import open_storage  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
+    from facegate.verifier.succession import put_in_charge  # noqa: PLC0415
 
     settings = load_settings()
-    library = library_of(settings)
-    model = library.load(name)
+    model = library_of(settings).load(name)
     checked(model, settings)
-    keep_everybody(model, settings)
-    told(library.activate(name), settings, as_json=as_json)
+    with open_storage(settings, upgrade_empty=True) as storage:
+        library = library_of(settings, storage.champions)
+        made = put_in_charge(storage, library, model, threads=settings.verifier.threads)
+    told(model, made, settings, as_json=as_json)
 
 
 @app.command("rollback")
 def rollback(as_json: AsJson = False) -> None:
-    """Put the model in charge that was before."""
+    """Put the model in charge that was before, with everybody who was enrolled since."""
+    from facegate.storage import open_storage  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
+    from facegate.verifier.succession import roll_back  # noqa: PLC0415
 
     settings = load_settings()
-    model = library_of(settings).rollback()
-    keep_everybody(model, settings)  # those who were enrolled since have no reference of its making
-    told(model, settings, as_json=as_json)
+    with open_storage(settings, upgrade_empty=True) as storage:
+        library = library_of(settings, storage.champions)
+        model, made = roll_back(storage, library, threads=settings.verifier.threads)
+    told(model, made, settings, as_json=as_json)
 
 
 def checked(model: "Model", settings: Settings) -> None:
@@ -97,19 +103,10 @@ def checked(model: "Model", settings: Settings) -> None:
     )
 
 
-def keep_everybody(model: "Model", settings: Settings) -> None:
-    """Make the model's references from the stored crops, so that all who are enrolled stay so."""
-    from facegate.storage import open_storage  # noqa: PLC0415
-    from facegate.verifier.enrollment import reextract  # noqa: PLC0415
-
-    with open_storage(settings, upgrade_empty=True) as storage:
-        made = reextract(storage, model, threads=settings.verifier.threads)
+def told(model: "Model", made: int, settings: Settings, *, as_json: bool) -> None:
+    """Say which model is in charge now, and how many references it had to make."""
     if made:
         warn(f"{made} references were made anew by {model.id} from the stored crops")
-
-
-def told(model: "Model", settings: Settings, *, as_json: bool) -> None:
-    """Say which model is in charge now."""
     if settings.verifier.model not in {"", model.card.name}:
         warn(f"the setting verifier.model keeps {settings.verifier.model} in charge")
     if as_json:

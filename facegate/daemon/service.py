@@ -49,8 +49,8 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
-from facegate.verifier.enrollment import reextract
 from facegate.verifier.library import library_of
+from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Service:
         self._detector = detector_of(settings)
         self._fetcher = Fetcher(settings, self._clock)
         self._sources = Sources(settings, self._clock)
-        self._library = library_of(settings)
+        self._library = library_of(settings, self._storage.champions)
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
         self._channel = MqttClient(
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
@@ -365,9 +365,7 @@ class Service:
         self._gate.engine.gallery.refresh()
 
     def _rollback(self) -> str:
-        model = self._library.rollback()
-        # As `facegate models rollback` does: who was enrolled since has no reference of its making.
-        reextract(self._storage, model, threads=self.settings.verifier.threads)
+        roll_back(self._storage, self._library, threads=self.settings.verifier.threads)
         self._refresh()
         return self._gate.engine.model
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from facegate.errors import RefusedError
 from facegate.storage.engine import reading, writing
 from facegate.storage.revision import bump
 from facegate.storage.tables import ChampionRow
@@ -53,6 +54,10 @@ class Champion:
     before: int | None
 
 
+class SucceededError(RefusedError):
+    """Another model was put in charge while something was made ready for the former one."""
+
+
 class Champions:
     """The history of champions. Safe to use from several threads."""
 
@@ -64,6 +69,11 @@ class Champions:
         with reading(self._engine) as connection:
             return leading(connection)
 
+    def position(self) -> int:
+        """Return the position of the row in charge, 0 without one: it differs whenever the champion was changed."""
+        with reading(self._engine) as connection:
+            return position(connection)
+
     def succession(self) -> list[Champion]:
         """Return who is in charge, then whom each rollback would lead to, one after the other."""
         with reading(self._engine) as connection:
@@ -74,24 +84,24 @@ class Champions:
         with reading(self._engine) as connection:
             return _newest(connection)
 
-    def appoint(self, lead: Lead, former: Sequence[Lead], now: datetime) -> Champion:
-        """Put a model in charge; one that is stays there.
-
-        Args:
-            lead: The model.
-            former: Who led before there was a history, the oldest first; written down if there is none yet.
-            now: The moment, UTC.
-        """
+    def begin(self, former: Sequence[Lead], now: datetime) -> None:
+        """Write down who led before there was a history, the oldest first; nothing if there is one."""
         with writing(self._engine) as connection:
             bump(connection)
-            begin(connection, former, now)
+            if leading(connection) is None:
+                for lead in former:
+                    appoint(connection, lead, now)
+
+    def appoint(self, lead: Lead, now: datetime) -> Champion:
+        """Put a model in charge; one that is stays there."""
+        with writing(self._engine) as connection:
+            bump(connection)
             return appoint(connection, lead, now)
 
-    def go_back(self, to: Champion, former: Sequence[Lead], now: datetime) -> Champion:
-        """Put the model of an earlier row in charge again; `former` as for `appoint`."""
+    def go_back(self, to: Champion, now: datetime) -> Champion:
+        """Put the model of an earlier row in charge again."""
         with writing(self._engine) as connection:
             bump(connection)
-            begin(connection, former, now)
             return go_back(connection, to, now)
 
 
@@ -118,11 +128,14 @@ def succession(connection: Connection) -> list[Champion]:
     return found
 
 
-def begin(connection: Connection, former: Sequence[Lead], now: datetime) -> None:
-    """Write down who led before there was a history, the oldest first; nothing if there is one."""
-    if leading(connection) is None:
-        for lead in former:
-            appoint(connection, lead, now)
+def require_position(connection: Connection, expected: int) -> None:
+    """Go on only if the champion is the one that the caller has worked for.
+
+    Raises:
+        SucceededError: Another model was put in charge.
+    """
+    if position(connection) != expected:
+        raise SucceededError("Another model was put in charge in the meantime", "Try again")
 
 
 def appoint(connection: Connection, lead: Lead, now: datetime, run: int | None = None) -> Champion:

@@ -4,6 +4,7 @@ An operator who confirms or denies a decision speaks about a face; a fine-tune l
 and from no others. A frame is packed as the crop of a photo is (`storage.photos`).
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -136,6 +137,11 @@ def forget_frames(engine: Engine, before: datetime) -> int:
     with writing(engine) as connection:
         old = DecisionFrameRow.captured_at < before
         return connection.execute(delete(DecisionFrameRow).where(old, _unspoken())).rowcount
+
+
+def photo_digest(decision: str) -> str:
+    """Return what stands for the digest of a file where a decision's face is a photo of its user."""
+    return hashlib.sha256(f"decision {decision}".encode()).hexdigest()
 
 
 def forget_frames_of(connection: Connection, user_id: int, slug: str) -> int:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from facegate.errors import NotReadyError
 from facegate.settings import Settings
 from facegate.storage import schema
-from facegate.storage.champions import Champions
+from facegate.storage.champions import Champion, Champions, succession
 from facegate.storage.decisions import SqlDecisionLog
 from facegate.storage.doors import Doors
-from facegate.storage.engine import open_engine, parsed_url, sqlite_file
+from facegate.storage.engine import open_engine, parsed_url, reading, sqlite_file
 from facegate.storage.events import SqlEventLog
 from facegate.storage.frames import DecisionFrames
 from facegate.storage.gallery import SqlGallery
@@ -22,6 +22,7 @@ from facegate.storage.retention import Retention
 from facegate.storage.runs import FinetuneRuns
 from facegate.storage.shadow import ShadowScores
 from facegate.storage.signing import DecisionSigner
+from facegate.storage.tables import ChampionRow
 from facegate.storage.users import Users
 from facegate.storage.vault import Vault
 from facegate.storage.views import CameraViews
@@ -71,6 +72,32 @@ class Storage:
         self.engine.dispose()
 
 
+@dataclass(frozen=True, slots=True)
+class ChampionsAtRest:
+    """The history of champions for whoever has not opened the database; it is opened for each question.
+
+    Before there is a database, or one that keeps such a history, nobody was ever put in charge.
+    """
+
+    url: str
+
+    def leading(self) -> Champion | None:
+        """Return who is in charge; None: nobody was ever put there."""
+        found = self.succession()
+        return found[0] if found else None
+
+    def succession(self) -> list[Champion]:
+        """Return who is in charge, then whom each rollback would lead to, one after the other."""
+        if not is_there(self.url):
+            return []
+        engine = open_engine(self.url)
+        try:
+            with reading(engine) as connection:
+                return succession(connection) if inspect(connection).has_table(ChampionRow.__tablename__) else []
+        finally:
+            engine.dispose()
+
+
 def open_storage(settings: Settings, *, upgrade_empty: bool = False) -> Storage:
     """Open the database and the keys; the key files are read or made when they are first needed.
 
@@ -101,11 +128,20 @@ def open_existing(text: str) -> Engine:
         UnusableInputError: The URL cannot be used.
         NotReadyError: There is no such file, or it cannot be opened.
     """
+    if not is_there(text):
+        raise NotReadyError(f"There is no database at {parsed_url(text).database}", "Run: facegate db upgrade")
+    return open_engine(text)
+
+
+def is_there(text: str) -> bool:
+    """Tell whether a database's file exists; a server's database is taken to be there.
+
+    Raises:
+        UnusableInputError: The URL cannot be used.
+    """
     url = parsed_url(text)
     file = url.database or ""
-    if url.drivername == "sqlite" and not file.startswith("file:") and not Path(file).exists():
-        raise NotReadyError(f"There is no database at {file}", "Run: facegate db upgrade")
-    return open_engine(text)
+    return url.drivername != "sqlite" or file.startswith("file:") or Path(file).exists()
 
 
 def on_engine(engine: Engine, settings: Settings) -> Storage:

@@ -5,15 +5,16 @@ alignment can look at it again. The photo itself is not kept.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Select, delete, insert, select, update
 
 from facegate.core.comparison import Template, is_template
+from facegate.storage.champions import require_position
 from facegate.storage.engine import reading, writing
 from facegate.storage.packing import LITTLE, Crop, packed, unpacked
 from facegate.storage.places import crop_place, template_place
@@ -23,6 +24,10 @@ from facegate.storage.tables import PhotoRow, ReferenceRow, UserRow
 from facegate.storage.users import add_membership, checked_group, checked_name, checked_slug, no_such_user
 from facegate.storage.vault import Vault
 
+ENROLLED: Final = "enrolled"
+CONFIRMED: Final = "confirmed"
+"""Origins: a photo that an operator gave, and the face of a decision that one confirmed."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewPhoto:
@@ -31,7 +36,7 @@ class NewPhoto:
     digest: str
     crop: Crop
     template: Template
-    quality: Mapping[str, float]
+    quality: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,7 @@ class StoredPhoto:
     crop: Crop
     quality: Mapping[str, Any]
     enrolled_at: datetime
+    origin: str = ENROLLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class ListedPhoto:
     digest: str
     quality: Mapping[str, Any]
     enrolled_at: datetime
+    origin: str = ENROLLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,14 @@ class Photos:
         self._vault = vault
 
     def enroll(
-        self, who: Enrollee, photos: Sequence[NewPhoto], *, model: str, now: datetime, replace: bool = False
+        self,
+        who: Enrollee,
+        photos: Sequence[NewPhoto],
+        *,
+        model: str,
+        now: datetime,
+        replace: bool = False,
+        champion: int | None = None,
     ) -> Enrolled:
         """Enroll photos of a user, made if they are new, in one transaction.
 
@@ -103,9 +117,11 @@ class Photos:
             model: The network that made the templates, `name@digest12`.
             now: The moment, UTC.
             replace: Delete the photos that the user had.
+            champion: Position of the champion whose templates these are; None: whoever leads, they are wanted.
 
         Raises:
             UnusableInputError: The slug, name or a group cannot be used.
+            SucceededError: Another model was put in charge, to which this user would be nobody; nothing was done.
             NotReadyError: The key is lost, or the database fails; nothing was done.
             ValueError: A template is no unit vector.
         """
@@ -114,6 +130,8 @@ class Photos:
             checked_group(group)
         with writing(self._engine) as connection:
             self._vault_for_sealing(connection)
+            if champion is not None:
+                require_position(connection, champion)
             user_id, is_new = _user(connection, who, now)
             replaced = (
                 connection.execute(delete(PhotoRow).where(PhotoRow.user_id == user_id)).rowcount if replace else 0
@@ -143,14 +161,14 @@ class Photos:
     def listed(self, slug: str) -> list[ListedPhoto]:
         """Return what is known of one user's photos without opening them."""
         statement = (
-            select(PhotoRow.digest, PhotoRow.quality, PhotoRow.enrolled_at)
+            select(PhotoRow.digest, PhotoRow.quality, PhotoRow.enrolled_at, PhotoRow.origin)
             .join(UserRow, UserRow.id == PhotoRow.user_id)
             .where(UserRow.slug == slug)
             .order_by(PhotoRow.id)
         )
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
-        return [ListedPhoto(row.digest, json.loads(row.quality), row.enrolled_at) for row in rows]
+        return [ListedPhoto(row.digest, json.loads(row.quality), row.enrolled_at, row.origin) for row in rows]
 
     def templates_of(self, slug: str) -> dict[int, dict[str, Template]]:
         """Return one user's templates, opened, by the photo's number and the model."""
@@ -168,31 +186,71 @@ class Photos:
             found.setdefault(row.id, {})[row.model] = np.frombuffer(plain, LITTLE).astype(np.float32)
         return found
 
-    def without_references(self, model: str) -> Iterator[StoredPhoto]:
-        """Yield every photo that has no reference made by a model yet, opened one by one."""
-        made = select(ReferenceRow.photo_id).where(ReferenceRow.model == model)
+    def without_references(
+        self, model: str, *, origins: Collection[str] = (ENROLLED,), passing: Collection[int] = ()
+    ) -> Iterator[StoredPhoto]:
+        """Yield every photo that has no reference made by a model yet, opened one by one.
+
+        Args:
+            model: The model's id.
+            origins: Where the photos that the model uses come from.
+            passing: Numbers of photos that are passed over.
+        """
         with reading(self._engine) as connection:
-            wanted = connection.execute(select(PhotoRow.id).where(PhotoRow.id.not_in(made)).order_by(PhotoRow.id))
-            ids = list(wanted.scalars())
+            ids = list(connection.execute(_lacking(model, origins).order_by(PhotoRow.id)).scalars())
         for photo_id in ids:
+            if photo_id in passing:
+                continue
             with reading(self._engine) as connection:
                 row = connection.execute(_photos().where(PhotoRow.id == photo_id)).one_or_none()
             if row is not None:
                 yield self._opened(row)
 
+    def every(self, origins: Collection[str] = (ENROLLED,)) -> Iterator[StoredPhoto]:
+        """Yield every photo, opened one by one."""
+        return self.without_references("", origins=origins)
+
     def add_references(self, templates: Mapping[int, Template], *, model: str) -> int:
         """Store the templates that another model made of stored photos, by the photo's number, in one transaction."""
         with writing(self._engine) as connection:
-            self._vault_for_sealing(connection)
-            rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest))
-            known = {row[0]: _Owner(*row) for row in rows}
-            made = set(connection.execute(select(ReferenceRow.photo_id).where(ReferenceRow.model == model)).scalars())
-            fresh = {
-                number: template for number, template in templates.items() if number in known and number not in made
-            }
-            for number, template in fresh.items():
-                self._add_reference(connection, known[number], template, model)
+            return self.add_references_in(connection, templates, model=model)
+
+    def add_references_in(self, connection: Connection, templates: Mapping[int, Template], *, model: str) -> int:
+        """Store templates as part of a transaction, whose first word this is: it bumps the revision.
+
+        Those of photos that are gone, and those that are there already, are passed over.
+        """
+        self._vault_for_sealing(connection)
+        rows = connection.execute(select(PhotoRow.id, PhotoRow.user_id, PhotoRow.digest))
+        known = {row[0]: _Owner(*row) for row in rows}
+        made = set(connection.execute(select(ReferenceRow.photo_id).where(ReferenceRow.model == model)).scalars())
+        fresh = {number: template for number, template in templates.items() if number in known and number not in made}
+        for number, template in fresh.items():
+            self._add_reference(connection, known[number], template, model)
         return len(fresh)
+
+    def add_confirmed_in(
+        self, connection: Connection, photos: Mapping[str, Sequence[NewPhoto]], *, model: str, now: datetime
+    ) -> int:
+        """Make confirmed frames photos of their users, by slug, as part of a transaction that bumped the revision.
+
+        A frame that is a photo already gets the reference only. Returns how many photos were added.
+        """
+        added = 0
+        for slug, theirs in photos.items():
+            user_id = connection.execute(select(UserRow.id).where(UserRow.slug == slug)).scalar_one_or_none()
+            if user_id is None:
+                continue
+            for photo in theirs:
+                here = (PhotoRow.user_id == user_id) & (PhotoRow.digest == photo.digest)
+                photo_id = connection.execute(select(PhotoRow.id).where(here)).scalar_one_or_none()
+                if photo_id is None:
+                    photo_id = self._add_photo(connection, user_id, photo, now, CONFIRMED)
+                    added += 1
+                ours = (ReferenceRow.photo_id == photo_id) & (ReferenceRow.model == model)
+                if connection.execute(select(ReferenceRow.id).where(ours)).first() is None:
+                    self._add_reference(connection, _Owner(photo_id, user_id, photo.digest), photo.template, model)
+        return added
 
     def owners_of(self, digest: str) -> list[str]:
         """Return the slugs of the users who have this very file enrolled."""
@@ -214,13 +272,16 @@ class Photos:
         if key != expected:
             set_vault_key(connection, key)
 
-    def _add_photo(self, connection: Connection, user_id: int, photo: NewPhoto, now: datetime) -> int:
+    def _add_photo(
+        self, connection: Connection, user_id: int, photo: NewPhoto, now: datetime, origin: str = ENROLLED
+    ) -> int:
         row = {
             "user_id": user_id,
             "digest": photo.digest,
             "crop": self._vault.seal(packed(photo.crop), crop_place(user_id, photo.digest)),
             "quality": json.dumps(dict(photo.quality), allow_nan=False),
             "enrolled_at": now,
+            "origin": origin,
         }
         return int(connection.execute(insert(PhotoRow).returning(PhotoRow.id), row).scalar_one())
 
@@ -240,14 +301,24 @@ class Photos:
     def _opened(self, row: Any) -> StoredPhoto:
         crop = unpacked(self._vault.open(row.crop, crop_place(row.user_id, row.digest)))
         quality = json.loads(row.quality)
-        return StoredPhoto(row.id, row.user_id, row.slug, row.digest, crop, quality, row.enrolled_at)
+        return StoredPhoto(row.id, row.user_id, row.slug, row.digest, crop, quality, row.enrolled_at, row.origin)
+
+
+def lacking(connection: Connection, model: str, origins: Collection[str] = (ENROLLED,)) -> bool:
+    """Tell whether a photo has no reference of a model."""
+    return connection.execute(_lacking(model, origins).limit(1)).first() is not None
+
+
+def _lacking(model: str, origins: Collection[str]) -> Select[int]:
+    made = select(ReferenceRow.photo_id).where(ReferenceRow.model == model)
+    return select(PhotoRow.id).where(PhotoRow.id.not_in(made), PhotoRow.origin.in_(sorted(origins)))
 
 
 def _photos() -> Any:
     return (
         select(
             PhotoRow.id, PhotoRow.user_id, UserRow.slug, PhotoRow.digest, PhotoRow.crop, PhotoRow.quality,
-            PhotoRow.enrolled_at,
+            PhotoRow.enrolled_at, PhotoRow.origin,
         )
         .join(UserRow, UserRow.id == PhotoRow.user_id)
         .order_by(PhotoRow.id)

@@ -13,9 +13,11 @@ from facegate.errors import UnusableInputError
 from facegate.storage.engine import reading, writing
 from facegate.storage.tables import FinetuneRunRow, PhotoRow
 
-DUE, RUNNING, FINISHED, FAILED = "due", "running", "finished", "failed"
+DUE, RUNNING, SHADOW, FINISHED, FAILED = "due", "running", "shadow", "finished", "failed"
 REMOVAL: Final = "removal"
 """Trigger of a run that is due because a user was removed from what was learned."""
+CORRECTION: Final = "correction"
+"""Trigger of a run that is due because an operator took back a word that was learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Run:
         on_shelf: Whether the challenger's folder is kept.
         data_digest: SHA-256 of all that was learned from.
         seed: What its randomness began with.
-        state: `due`, `running`, `finished` or `failed`.
+        state: `due`, `running`, `shadow` (the challenger scores beside the champion), `finished` or `failed`.
         verdict: `promoted`, `kept` or `refused`; None unless it is finished.
         reason: A sentence.
         before: The champion's figures.

@@ -322,7 +322,7 @@ class FinetuneRunRow(Base):
 
     __tablename__ = "finetune_runs"
     __table_args__ = (
-        CheckConstraint("state IN ('due', 'running', 'finished', 'failed')", name="state_is_known"),
+        CheckConstraint("state IN ('due', 'running', 'shadow', 'finished', 'failed')", name="state_is_known"),
         CheckConstraint("verdict IN ('promoted', 'kept', 'refused')", name="verdict_is_known"),
         CheckConstraint("(state = 'finished') = (verdict IS NOT NULL)", name="finished_has_a_verdict"),
         #: Numbers name model folders: they are never used twice.

@@ -13,9 +13,10 @@ What passes is stored in one transaction; a photo that does not is listed with i
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,26 +26,25 @@ from facegate.core.ports import FaceDetector, Roster, TemplateExtractor
 from facegate.core.quality import ENROLLMENT, shortcoming
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import Settings
+from facegate.storage.champions import SucceededError
 from facegate.storage.opening import Storage
 from facegate.storage.packing import Crop
-from facegate.storage.photos import Enrolled, Enrollee, NewPhoto
+from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.storage.users import checked_group, checked_slug
 from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
-from facegate.verifier.library import Model, library_of
+from facegate.verifier.library import library_of
 from facegate.verifier.likeness import NEARLY_THE_SAME, TELL_APART, compare
 from facegate.vision.align import Alignment, align
 from facegate.vision.decode import decode
 from facegate.vision.detect import YuNetDetector
 from facegate.vision.measure import measure
 
-if TYPE_CHECKING:
-    from facegate.core.comparison import Template, Templates
-
 MAX_BYTES: Final = 40_000_000
 """Photos from cameras are larger than frames."""
 
 BATCH: Final = 32
-
+TRIES: Final = 3
+"""Models that may take charge in the middle of one enrollment."""
 
 PASSER_BY: Final = 1 / 3
 """A face whose sides are below this share of the largest's is somebody who happened to be there."""
@@ -146,6 +146,8 @@ class Enrollment:
         alignment: How the network wants its crops.
         max_pixels: Largest picture that is decoded.
         target_fmr: The doors' usual target; the score that it asks for is the one that names another user.
+        champion: Position of the champion that the extractor is of; None: it is not known.
+        renew: Makes the same for whoever leads by now.
     """
 
     storage: Storage
@@ -155,6 +157,8 @@ class Enrollment:
     alignment: Alignment
     max_pixels: int
     target_fmr: float
+    champion: int | None = None
+    renew: "Callable[[], Enrollment] | None" = None
 
     @classmethod
     def of(cls, settings: Settings, storage: Storage) -> "Enrollment":
@@ -163,7 +167,8 @@ class Enrollment:
         Raises:
             NotReadyError: One of them is missing or damaged.
         """
-        model = library_of(settings).load()
+        champion = storage.champions.position()  # before the model is chosen: if it moves in between, that is noticed
+        model = library_of(settings, storage.champions).load()
         return cls(
             storage=storage,
             detector=YuNetDetector(settings.vision.detector),
@@ -172,6 +177,8 @@ class Enrollment:
             alignment=model.card.contract.alignment,
             max_pixels=settings.vision.max_pixels,
             target_fmr=settings.gate.target_fmr,
+            champion=champion,
+            renew=lambda: cls.of(settings, storage),
         )
 
     def enroll(
@@ -207,11 +214,44 @@ class Enrollment:
         candidates = list(self._candidates(photos, refused, watch, force_quality=force_quality))
         if not candidates and not refused:
             raise UnusableInputError("No photo was given", "Name a JPEG, PNG or WebP file, or a folder of them")
-        checked = self._suspected(slug, candidates, refused, force=force_quality, replace=replace)
+        who = Enrollee(slug, name, tuple(groups))
+        for _ in range(TRIES):
+            try:
+                return self._settled(who, candidates, list(refused), force=force_quality, replace=replace)
+            except SucceededError:
+                if self.renew is None:
+                    raise
+                self = self.renew()  # noqa: PLW0642 - the same enrollment, under the network that leads now
+                candidates = self._looked_at_again(candidates)
+        return self._settled(who, candidates, refused, force=force_quality, replace=replace)
+
+    def _settled(
+        self,
+        who: Enrollee,
+        candidates: Sequence[_Candidate],
+        refused: list[Refused],
+        *,
+        force: bool,
+        replace: bool,
+    ) -> EnrollmentResult:
+        """Suspect the candidates and store the others.
+
+        Raises:
+            SucceededError: Another model leads by now; nothing was stored.
+        """
+        slug = who.slug
+        checked = self._suspected(slug, candidates, refused, force=force, replace=replace)
         known = self._known(slug, checked, replace=replace)
         if not checked:
             return EnrollmentResult(slug, False, self.extractor.model, (), (), tuple(refused))  # noqa: FBT003
-        done = self._store(Enrollee(slug, name, tuple(groups)), checked, replace=replace)
+        done = self.storage.photos.enroll(
+            who,
+            [one.photo for one in checked],
+            model=self.extractor.model,
+            now=datetime.now(UTC),
+            replace=replace,
+            champion=self.champion,
+        )
         accepted = tuple(
             Accepted(one.name, one.quality, one.warnings) for one in _first_of_each(checked) if one.name not in known
         )
@@ -219,11 +259,13 @@ class Enrollment:
             slug, done.is_new, self.extractor.model, accepted, tuple(sorted(known)), tuple(refused), done.replaced
         )
 
-    def _store(self, who: Enrollee, checked: Sequence[_Candidate], *, replace: bool) -> Enrolled:
-        photos = [one.photo for one in checked]
-        return self.storage.photos.enroll(
-            who, photos, model=self.extractor.model, now=datetime.now(UTC), replace=replace
-        )
+    def _looked_at_again(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+        """Return the candidates with templates of this enrollment's network, from what will be kept of the photos."""
+        again: list[_Candidate] = []
+        for one in candidates:
+            template = self.extractor.extract(aligned_again(one.photo.crop, self.alignment)[None])[0]
+            again.append(replace_fields(one, photo=replace_fields(one.photo, template=template)))
+        return again
 
     def _candidates(
         self,
@@ -356,33 +398,3 @@ def only_face(faces: Sequence[Face], pixels: Pixels) -> Face:
             "Take a photo from nearer, from the front, with light on the face",
         )
     raise RefusedError(f"{len(meant)} faces were found", "Crop the photo to the one that is meant")
-
-
-def reextract(storage: Storage, model: Model, *, threads: int = 1) -> int:
-    """Make the references of a model from the stored crops of everybody, so that all stay enrolled under it.
-
-    Returns:
-        How many references were made; photos that have one already are passed over.
-
-    Raises:
-        NotReadyError: The vault's key is lost, or the network cannot be loaded; nothing was stored.
-    """
-    extractor = model.extractor(threads)
-    templates: dict[int, Template] = {}
-    numbers: list[int] = []
-    crops: list[Pixels] = []
-
-    def look() -> None:
-        if crops:
-            made: Templates = extractor.extract(np.stack(crops))
-            templates.update(zip(numbers, made, strict=True))
-            numbers.clear()
-            crops.clear()
-
-    for photo in storage.photos.without_references(model.id):
-        numbers.append(photo.id)
-        crops.append(aligned_again(photo.crop, model.card.contract.alignment))
-        if len(crops) == BATCH:
-            look()
-    look()
-    return storage.photos.add_references(templates, model=model.id)

@@ -1,14 +1,17 @@
-"""The models on disk: list, load with digests checked, activate, roll back.
+"""The models on disk: list, load with digests checked, and who of them leads.
 
 A model is a folder:
 
     model.json         its card for machines: name, input, dimension, start, licence, figures, SHA-256 of each file
     network.onnx       the network; the first twelve digits of its SHA-256 stand in the model's id, `name@digest12`
     calibration.json   what its scores mean
+    learned.json       only of a model that was fine-tuned here: by which run, from which model
     card.md, ...       for people
 
 Models ship under `models/verifier`, and those that were imported or trained here lie in the data folder. Which one is
-in charge stands in one small file, `active.json`, that is replaced in one move: a crash leaves the old one or the new.
+in charge stands in the database (`storage.champions`), so that it changes in one transaction with the references that
+it made (`verifier.succession`). Before there was such a history a file said it, `active.json`; it is read as long as
+the history is empty.
 """
 
 import hashlib
@@ -19,13 +22,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from facegate.core.calibration import Calibration, UnusableCalibrationError, from_json
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
 from facegate.settings import Settings
+from facegate.storage.champions import Champion, Lead
+from facegate.storage.opening import ChampionsAtRest
+from facegate.storage.photos import CONFIRMED, ENROLLED
 from facegate.verifier.extractor import TEMPLATES, InputContract, OnnxExtractor
+from facegate.verifier.learned import read_learned
 
 CARD: Final = "model.json"
 NETWORK: Final = "network.onnx"
@@ -34,8 +41,16 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FORMAT: Final = 1
 DEFAULT: Final = "twin-1"
 """Of the models that ship, the one that leads until another is put in charge."""
-REMEMBERED: Final = 10
-"""So many former models can be rolled back to, one after the other."""
+
+
+class Pointer(Protocol):
+    """Who leads. The database keeps it; where there is none yet, nobody was ever put in charge."""
+
+    def leading(self) -> Champion | None:
+        """Return who is in charge; None: nobody was ever put there."""
+
+    def succession(self) -> list[Champion]:
+        """Return who is in charge, then whom each rollback would lead to, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,12 @@ class Model:
         """Name and digest of the network, `name@digest12`."""
         return self.card.id
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Which photos are references of its making: the enrolled, and confirmed frames if it was judged with them."""
+        learned = read_learned(self.folder)
+        return (ENROLLED, CONFIRMED) if learned is not None and learned.confirmed_frames else (ENROLLED,)
+
     def extractor(self, threads: int = 1) -> OnnxExtractor:
         """Load the network.
 
@@ -117,16 +138,20 @@ class Model:
 class Library:
     """The models that ship with facegate and those of this installation."""
 
-    def __init__(self, *, shipped_dir: Path, local_dir: Path, pointer: Path, preferred: str = "") -> None:
+    def __init__(
+        self, *, shipped_dir: Path, local_dir: Path, pointer: Pointer, legacy: Path, preferred: str = ""
+    ) -> None:
         """Look into two folders.
 
         Args:
             shipped_dir: Models that ship.
             local_dir: Models that were imported or trained here; one of an equal name hides the shipped.
-            pointer: The file that says which model is in charge.
+            pointer: Says which model is in charge.
+            legacy: The file that said so before there was a pointer.
             preferred: The model that the settings put in charge, whatever the pointer says; or empty.
         """
-        self._shipped, self._local, self._pointer, self._preferred = shipped_dir, local_dir, pointer, preferred
+        self._shipped, self._local, self._preferred = shipped_dir, local_dir, preferred
+        self._pointer, self._legacy = pointer, legacy
 
     @property
     def local_dir(self) -> Path:
@@ -181,63 +206,48 @@ class Library:
         except UnusableInputError as error:
             raise NotReadyError(
                 f"The model in charge is not there: {error.what}",
-                "Set verifier.model to one that is" if self._preferred else "Run: facegate models activate NAME",
+                "Set verifier.model to one that is" if self._preferred else "Run: facegate models rollback",
             ) from error
 
     def active(self) -> str:
-        """Return the name of the model in charge: the settings', else the activated, else the first that ships.
+        """Return the name of the model in charge: the settings', else the one put there, else the first that ships.
 
         Raises:
-            NotReadyError: There is no model.
+            NotReadyError: There is no model, or the pointer cannot be read.
         """
         if self._preferred:
             return self._preferred
-        if history := self._history():
-            return history[-1]
+        leading = self._pointer.leading()
+        return leading.lead.name if leading is not None else self._before_history()[-1]
+
+    def former(self) -> list[Lead]:
+        """Return who led before there was a history, the oldest first; those that are no more are passed over.
+
+        Raises:
+            NotReadyError: There is no model, or the file that says so cannot be read.
+        """
+        cards = {card.name: card for card in self.cards()}
+        return [Lead(name, cards[name].id) for name in self._before_history() if name in cards]
+
+    def _before_history(self) -> list[str]:
+        if names := self._told_by_file():
+            return names
         names = sorted((path.parent.name for path in self._shipped.glob(f"*/{CARD}")), key=_rank)
         names = names or sorted(path.parent.name for path in self._local.glob(f"*/{CARD}"))
         if not names:
             raise NotReadyError(f"There is no model in {self._shipped}", "Install facegate again or import a model")
-        return names[0]
+        return names[:1]
 
-    def activate(self, name: str) -> Model:
-        """Put a model in charge, in one move, after every check that `load` makes."""
-        model = self.load(name)
-        history = self._history() or [self._default()]
-        if history[-1] != name:
-            self._remember([*history, name])
-        return model
-
-    def rollback(self) -> Model:
-        """Put the model in charge that was before.
-
-        Raises:
-            UnusableInputError: There was none before.
-        """
-        history = self._history()
-        if len(history) < 2:  # noqa: PLR2004 - the one in charge and one before
-            raise UnusableInputError("No model was in charge before this one", "Activate one: facegate models activate")
-        model = self.load(history[-2])
-        self._remember(history[:-1])
-        return model
-
-    def _default(self) -> str:
-        return Library(shipped_dir=self._shipped, local_dir=self._local, pointer=self._pointer).active()
-
-    def _history(self) -> list[str]:
-        """Return the names that were in charge, the present one last."""
-        if not self._pointer.is_file():
+    def _told_by_file(self) -> list[str]:
+        if not self._legacy.is_file():
             return []
         try:
-            names = json.loads(self._pointer.read_text("utf-8"))["models"]
+            names = json.loads(self._legacy.read_text("utf-8"))["models"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotReadyError(
-                f"{self._pointer} cannot be read", "Delete it and activate a model: facegate models activate NAME"
+                f"{self._legacy} cannot be read", "Delete it and activate a model: facegate models activate NAME"
             ) from error
         return [str(name) for name in names]
-
-    def _remember(self, names: list[str]) -> None:
-        replace_file(self._pointer, json.dumps({"models": names[-REMEMBERED:]}, indent=1).encode())
 
 
 def _rank(name: str) -> tuple[bool, str]:
@@ -245,12 +255,19 @@ def _rank(name: str) -> tuple[bool, str]:
     return name != DEFAULT, name
 
 
-def library_of(settings: Settings) -> Library:
-    """Return the library that the settings describe."""
+def library_of(settings: Settings, pointer: Pointer | None = None) -> Library:
+    """Return the library that the settings describe.
+
+    Args:
+        settings: The settings in force.
+        pointer: Says who leads; none: the database that the settings name, opened for each question. What only looks
+            makes no database: before there is one the default leads.
+    """
     return Library(
         shipped_dir=shipped("models") / "verifier",
         local_dir=settings.models_dir,
-        pointer=settings.data_dir / "active.json",
+        pointer=pointer or ChampionsAtRest(settings.database_url),
+        legacy=settings.data_dir / "active.json",
         preferred=settings.verifier.model,
     )
 

@@ -63,7 +63,7 @@ def add_runs() -> None:
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("picture", sa.String(length=128), nullable=True, comment="File name in the folder of pictures."),
         sa.CheckConstraint(
-            "state IN ('due', 'running', 'finished', 'failed')", name=op.f("ck_finetune_runs_state_is_known")
+            "state IN ('due', 'running', 'shadow', 'finished', 'failed')", name=op.f("ck_finetune_runs_state_is_known")
         ),
         sa.CheckConstraint(
             "verdict IN ('promoted', 'kept', 'refused')", name=op.f("ck_finetune_runs_verdict_is_known")

@@ -231,8 +231,9 @@ def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mos
     import shutil
 
     from facegate.resources import shipped
-    from facegate.verifier.enrollment import Enrollment, reextract
+    from facegate.verifier.enrollment import Enrollment
     from facegate.verifier.library import library_of
+    from facegate.verifier.succession import put_in_charge
 
     newer, stranger = household / "models" / "twin-2", STRANGERS[0]
     shutil.copytree(shipped("models") / "verifier" / "twin-1", newer)
@@ -243,7 +244,8 @@ def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mos
     (newer / "model.json").write_text(json.dumps(card))
     settings = Settings(data_dir=household)
     with open_storage(settings) as storage:
-        reextract(storage, library_of(settings).activate("twin-2"))
+        library = library_of(settings, storage.champions)
+        put_in_charge(storage, library, library.load("twin-2"))
         Enrollment.of(settings, storage).enroll("newcomer", None, [stranger.picture_path(0)])
     with serving(household, mosquitto.port) as (_, listener):
         assert listener.ask("porch", picture_of(stranger.slug), "newer")["model"].startswith("twin-2@")

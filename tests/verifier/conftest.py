@@ -6,13 +6,17 @@ import pytest
 from facegate.resources import shipped
 from facegate.verifier.library import Library
 from facegate.vision.detect import YuNetDetector
+from tests.fakes import NobodyAppointed
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
     place = tmp_path_factory.mktemp("library")
     return Library(
-        shipped_dir=shipped("models") / "verifier", local_dir=place / "models", pointer=place / "active.json"
+        shipped_dir=shipped("models") / "verifier",
+        local_dir=place / "models",
+        pointer=NobodyAppointed(),
+        legacy=place / "active.json",
     )
 
 
@@ -39,7 +43,12 @@ def own_copy(model, tmp_path):
     for path in model.folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     rename(folder, model.card.name, "copy")
-    return Library(shipped_dir=Path(model.folder).parent, local_dir=folder.parent, pointer=tmp_path / "active.json")
+    return Library(
+        shipped_dir=Path(model.folder).parent,
+        local_dir=folder.parent,
+        pointer=NobodyAppointed(),
+        legacy=tmp_path / "active.json",
+    )
 
 
 def rename(folder, old, new):

@@ -7,8 +7,9 @@ import pytest
 from facegate.errors import UnusableInputError
 from facegate.settings import Settings
 from facegate.storage import open_storage
-from facegate.verifier.enrollment import Enrollment, Picture, reextract
+from facegate.verifier.enrollment import Enrollment, Picture
 from facegate.verifier.library import library_of
+from facegate.verifier.references import reextract
 from facegate.vision.composites import people
 
 ALICE, BOB, *_ = people()

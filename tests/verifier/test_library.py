@@ -16,6 +16,7 @@ from facegate.verifier.library import (
     read_card,
     write_model,
 )
+from tests.fakes import NobodyAppointed
 
 
 def test_the_shipped_model_is_what_its_card_says(model):
@@ -37,7 +38,12 @@ def test_of_the_models_that_ship_the_default_leads_whatever_the_others_are_calle
         folder.mkdir(parents=True)
         (folder / CARD).write_text((model.folder / CARD).read_text().replace(f'"{model.card.name}"', f'"{name}"'))
     for place in ("shipped", model.folder.parent):
-        library = Library(shipped_dir=tmp_path / place, local_dir=tmp_path / "none", pointer=tmp_path / "active.json")
+        library = Library(
+            shipped_dir=tmp_path / place,
+            local_dir=tmp_path / "none",
+            pointer=NobodyAppointed(),
+            legacy=tmp_path / "active.json",
+        )
         assert library.active() == DEFAULT
 
 
@@ -80,42 +86,22 @@ def test_a_name_that_is_no_models_is_refused_and_never_leaves_the_library(own_co
         own_copy.load(name)
 
 
-def test_activation_and_rollback_survive_a_restart(own_copy, model, tmp_path):
-    assert own_copy.activate("copy").card.name == "copy"
-    again = Library(shipped_dir=model.folder.parent, local_dir=own_copy.local_dir, pointer=tmp_path / "active.json")
-    assert again.active() == "copy"
-    assert again.rollback().card.name == model.card.name
-    assert again.active() == model.card.name
-    with pytest.raises(UnusableInputError, match="No model was in charge before"):
-        again.rollback()
+def test_a_file_from_before_the_history_says_who_leads(own_copy, model, tmp_path):
+    (tmp_path / "active.json").write_text(json.dumps({"models": [model.card.name, "gone", "copy"]}))
+    assert own_copy.active() == "copy"
+    assert [lead.name for lead in own_copy.former()] == [model.card.name, "copy"]
 
 
-def test_a_spoilt_model_is_never_activated(own_copy, model):
-    (own_copy.local_dir / "copy" / NETWORK).write_bytes(b"nothing")
-    with pytest.raises(NotReadyError):
-        own_copy.activate("copy")
-    assert own_copy.active() == model.card.name
-
-
-def test_the_setting_outweighs_the_pointer(own_copy, model, tmp_path):
-    own_copy.activate("copy")
-    fixed = Library(
-        shipped_dir=model.folder.parent,
-        local_dir=own_copy.local_dir,
-        pointer=tmp_path / "active.json",
-        preferred=model.card.name,
-    )
-    assert fixed.active() == model.card.name
-
-
-def test_a_pointer_that_cannot_be_read_is_one_clear_error(own_copy, tmp_path):
+def test_a_file_from_before_the_history_that_cannot_be_read_is_one_clear_error(own_copy, tmp_path):
     (tmp_path / "active.json").write_text("{")
     with pytest.raises(NotReadyError, match="cannot be read"):
         own_copy.active()
 
 
 def test_an_empty_library_says_so(tmp_path):
-    empty = Library(shipped_dir=tmp_path / "a", local_dir=tmp_path / "b", pointer=tmp_path / "c")
+    empty = Library(
+        shipped_dir=tmp_path / "a", local_dir=tmp_path / "b", pointer=NobodyAppointed(), legacy=tmp_path / "c"
+    )
     assert empty.cards() == []
     with pytest.raises(NotReadyError, match="There is no model"):
         empty.load()
