@@ -11,6 +11,7 @@ import typer
 from facegate.commands.output import print_json, print_table, say
 from facegate.commands.users import AsJson, opened, readable
 from facegate.core.decision import Outcome, Reason
+from facegate.core.word import CONFIRMED, DENIED, meaning
 from facegate.errors import UnusableInputError
 
 if TYPE_CHECKING:
@@ -109,26 +110,53 @@ def follow(
             time.sleep(POLL_SECONDS)
 
 
-@app.command()
-def confirm(decision: Decision, as_json: AsJson = False) -> None:
-    """Say that a decision was right."""
-    speak(decision, "confirmed", as_json=as_json)
+Who = Annotated[str | None, typer.Option("--user", help="Who it really was.")]
 
 
 @app.command()
-def deny(decision: Decision, as_json: AsJson = False) -> None:
-    """Say that a decision was wrong."""
-    speak(decision, "denied", as_json=as_json)
+def confirm(decision: Decision, user: Who = None, as_json: AsJson = False) -> None:
+    """Say that a decision was right: a grant was for that user, a stranger was nobody enrolled."""
+    speak(decision, CONFIRMED, user, as_json=as_json)
 
 
-def speak(decision: str, word: str, *, as_json: bool) -> None:
-    """Store the operator's word."""
+@app.command()
+def deny(decision: Decision, user: Who = None, as_json: AsJson = False) -> None:
+    """Say that a decision was wrong: it was not that user; with --user, who it was."""
+    speak(decision, DENIED, user, as_json=as_json)
+
+
+@app.command()
+def forget(decision: Decision, as_json: AsJson = False) -> None:
+    """Delete the face that is kept of a decision; the decision and the word on it stay."""
     with opened() as storage:
-        spoken = storage.decisions.speak(decision, word, datetime.now(UTC))
+        document = storage.decisions.show(decision).document
+        dropped = storage.frames.drop(document["decision"])
     if as_json:
-        print_json(spoken.to_json())
+        print_json({"decision": document["decision"], "forgotten": dropped})
     else:
-        say(f"{spoken.document['decision']} is {word}")
+        say(f"{document['decision']}: {'its face is deleted' if dropped else 'no face of it was kept'}")
+
+
+def speak(decision: str, word: str, user: str | None, *, as_json: bool) -> None:
+    """Store the operator's word and say what it means for learning."""
+    with opened() as storage:
+        document = storage.decisions.show(decision).document
+        try:
+            said = meaning(Outcome(document["outcome"]), Reason(document["reason"]), document["user"], word, user)
+        except ValueError as error:
+            other = "deny ID --user" if word == CONFIRMED else "confirm ID"
+            raise UnusableInputError(
+                f"This word contradicts the decision: {error}", f"See: decisions {other}"
+            ) from error
+        spoken = storage.decisions.speak(document["decision"], word, datetime.now(UTC), user)
+        kept = storage.frames.has(document["decision"])
+    if as_json:
+        meant = {"user": said.owner, "stranger": said.stranger, "not": said.refused}
+        print_json(spoken.to_json() | {"face_kept": kept, "means": meant})
+        return
+    say(f"{document['decision']} is {word}: {said.sentence}")
+    if said.teaches:
+        say("Its face is kept for the next fine-tune" if kept else "No face of it was kept: nothing is learned from it")
 
 
 COLUMNS = ("decision", "decided", "door", "outcome", "reason", "user", "score", "threshold", "word")

@@ -11,7 +11,7 @@ from facegate.settings import RetentionSection, Settings
 from facegate.storage.frames import DecisionFrame, DecisionFrames
 from facegate.storage.opening import Storage
 from facegate.storage.views import CameraViews
-from facegate.verifier.keepsake import as_kept
+from facegate.verifier.keepsake import as_frame
 from facegate.verifier.views import statistics_of, store
 from facegate.vision.align import ALIGNMENT, align
 from facegate.vision.view import NOTHING_SEEN, ViewStatistics, look
@@ -32,7 +32,7 @@ class FrameKeeper:
         if sighting.cutout is None or not self._settings.frames_days or not self._settings.frames:
             return
         frame = DecisionFrame(
-            decision.id, sighting.user, sighting.camera, sighting.captured_at, as_kept(sighting.cutout)
+            decision.id, sighting.user, sighting.camera, sighting.captured_at, as_frame(sighting.cutout)
         )
         self._frames.keep(frame, most=self._settings.frames)
 

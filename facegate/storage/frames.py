@@ -99,6 +99,12 @@ class DecisionFrames:
             row = connection.execute(_frames().where(DecisionFrameRow.decision == decision)).one_or_none()
         return None if row is None else self._opened(row)
 
+    def has(self, decision: str) -> bool:
+        """Tell whether the frame of a decision is kept."""
+        statement = select(DecisionFrameRow.decision).where(DecisionFrameRow.decision == decision)
+        with reading(self._engine) as connection:
+            return connection.execute(statement).first() is not None
+
     def spoken(self) -> list[SpokenFrame]:
         """Return every frame that an operator spoke on, opened, the oldest first."""
         with reading(self._engine) as connection:

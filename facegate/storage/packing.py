@@ -1,6 +1,6 @@
 """How a face is stored: landmarks, then the picture around it.
 
-Five landmarks (float32 little-endian, x and y, pixels of the picture), then the picture (PNG).
+Five landmarks (float32 little-endian, x and y, pixels of the picture), then the picture (PNG, of a frame JPEG).
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ LITTLE: Final = np.dtype("<f4")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """What a network needs to look at a face again: the picture around it (PNG) and the landmarks in that picture."""
+    """What a network needs to look at a face again: the picture around it and the landmarks in that picture."""
 
     landmarks: Landmarks
     picture: bytes = field(repr=False)

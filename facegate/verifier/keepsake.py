@@ -45,6 +45,12 @@ def as_kept(cutout: Cutout) -> Crop:
     return Crop(cutout.landmarks, cv2.imencode(".png", cutout.pixels)[1].tobytes())
 
 
+def as_frame(cutout: Cutout) -> Crop:
+    """Return a cut-out face as a frame's is kept: as JPEG, which it mostly was before, at a fifth of the size."""
+    how = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return Crop(cutout.landmarks, cv2.imencode(".jpg", cutout.pixels, how)[1].tobytes())
+
+
 def aligned_again(crop: Crop, alignment: Alignment) -> Pixels:
     """Return the aligned crop of a face that was kept, as a network wants it.
 
