@@ -10,21 +10,22 @@ import logging
 import os
 import sys
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from facegate.daemon.child import Ended, Killed, run_limited
 from facegate.errors import FacegateError, RefusedError
 from facegate.settings import FinetuneSection
+from facegate.storage.runs import FinetuneRuns
 
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "facegate", "finetune", "--json")
 NICE: Final = 19
 STOP_SECONDS: Final = 3.0
-MAX_UNTOLD: Final = 20
-"""Verdicts that wait for the broker, at most; each is a row in the database as well."""
+REST_SECONDS: Final = 3600.0
+"""After a run that came to nothing none is begun by itself for so long: it would most likely come to nothing again."""
 VERDICTS: Final = frozenset({"promoted", "kept", "refused"})
 
 Document = Mapping[str, Any]
@@ -35,7 +36,7 @@ class Learning:
 
     Args:
         settings: The section `finetune`.
-        tell: Publishes a verdict as JSON; True once the broker has it.
+        tell: Says what became of a run that left no row of its own.
         command: What fine-tunes.
         environ: The child's environment; none: this process's.
     """
@@ -43,7 +44,7 @@ class Learning:
     def __init__(
         self,
         settings: FinetuneSection,
-        tell: Callable[[str], bool],
+        tell: Callable[[Document], None],
         *,
         command: Sequence[str] = COMMAND,
         environ: Mapping[str, str] | None = None,
@@ -55,8 +56,7 @@ class Learning:
         self._busy = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._untold: deque[str] = deque(maxlen=MAX_UNTOLD)
-        self._telling = threading.Lock()
+        self._rest_until = 0.0
 
     def begin(self, cause: str) -> None:
         """Start a run in the background.
@@ -77,6 +77,11 @@ class Learning:
             return
         self._run_and_let_go(cause)
 
+    def run_if(self, due: Callable[[], str]) -> None:
+        """Run if there is a cause, unless the last run came to nothing just now."""
+        if time.monotonic() >= self._rest_until and (cause := due()):
+            self.run(cause)
+
     def stop(self) -> None:
         """End what runs, within some seconds, and begin nothing more."""
         self._stop.set()
@@ -87,23 +92,6 @@ class Learning:
             return False
         self._busy.release()
         return True
-
-    def tell(self, document: Document) -> None:
-        """Say something on the networks' topic, at once or as soon as the broker is there."""
-        with self._telling:
-            if len(self._untold) == MAX_UNTOLD:
-                log.warning("a verdict was never told: the broker is away for too long", extra={"it": self._untold[0]})
-            self._untold.append(json.dumps(document))
-            self._tell_all()
-
-    def tell_again(self) -> None:
-        """Say what the broker has not taken yet, in order."""
-        with self._telling:
-            self._tell_all()
-
-    def _tell_all(self) -> None:
-        while self._untold and self._tell(self._untold[0]):
-            self._untold.popleft()
 
     def _take(self) -> None:
         if self._stop.is_set():
@@ -119,32 +107,38 @@ class Learning:
 
     def _once(self, cause: str) -> None:
         log.info("fine-tuning begins", extra={"cause": cause})
+        self._rest_until = time.monotonic() + REST_SECONDS
         try:
-            ended = run_limited(
-                self._command,
-                seconds=self._settings.max_seconds,
-                megabytes=self._settings.max_megabytes,
-                nice=NICE,
-                idle=True,
-                environ=os.environ if self._environ is None else self._environ,
-                stop=self._stop,
-            )
-            document = verdict_of(ended, self._settings)
+            document = self._verdict(cause)
         except FacegateError as error:
             document = {"verdict": "refused", "reason": error.what}
         except Exception:
             log.exception("fine-tuning failed")
             document = {"verdict": "refused", "reason": "the run could not be made; see the log"}
+        if "run" in document:
+            self._rest_until = 0.0
+            log.info("fine-tuning: %s", document["verdict"], extra={"run": document["run"], "why": document["reason"]})
         else:
-            log.info(
-                "fine-tuning ended", extra={"seconds": round(ended.seconds, 1), "megabytes": round(ended.megabytes)}
-            )
-        level = logging.WARNING if document["verdict"] == "refused" else logging.INFO
-        log.log(level, "fine-tuning: %s", document["verdict"], extra={"why": document.get("reason", "")})
-        self.tell(dict(document) | {"cause": cause})
+            log.warning("fine-tuning came to nothing", extra={"why": document["reason"]})
+            self._tell(document | {"trigger": cause})
+
+    def _verdict(self, cause: str) -> dict[str, Any]:
+        """Run the child and return what it said, or why it said nothing."""
+        ended = run_limited(
+            [*self._command, "--trigger", cause],
+            seconds=self._settings.max_seconds,
+            megabytes=self._settings.max_megabytes,
+            nice=NICE,
+            idle=True,
+            environ=os.environ if self._environ is None else self._environ,
+            stop=self._stop,
+        )
+        spent = {"seconds": round(ended.seconds, 1), "megabytes": round(ended.megabytes)}
+        log.info("fine-tuning ended", extra={"killed": str(ended.killed), **spent})
+        return verdict_of(ended, self._settings)
 
 
-def verdict_of(ended: Ended, settings: FinetuneSection) -> Document:
+def verdict_of(ended: Ended, settings: FinetuneSection) -> dict[str, Any]:
     """Return what a run said, or why it said nothing."""
     match ended.killed:
         case Killed.TIME:
@@ -157,7 +151,7 @@ def verdict_of(ended: Ended, settings: FinetuneSection) -> Document:
             pass
     try:
         document = json.loads(ended.stdout)
-        if document["verdict"] in VERDICTS:
+        if document["verdict"] in VERDICTS and "reason" in document:
             return dict(document)
     except (ValueError, TypeError, KeyError):
         pass
@@ -165,6 +159,14 @@ def verdict_of(ended: Ended, settings: FinetuneSection) -> Document:
     return refused(f"the run ended with {ended.returncode}: {lines[-1][:500]}", ended)
 
 
-def refused(reason: str, ended: Ended) -> Document:
+def refused(reason: str, ended: Ended) -> dict[str, Any]:
     """Return the document of a run that has no verdict of its own."""
     return {"verdict": "refused", "reason": reason, "seconds": round(ended.seconds, 1)}
+
+
+def cause_of(runs: FinetuneRuns, settings: FinetuneSection) -> str:
+    """Return why a run is due beside the hour: somebody was removed, or enough photos are new; or nothing."""
+    if (waiting := runs.due()) is not None:
+        return waiting.trigger
+    enough = settings.after_enrollments
+    return "enrollments" if enough and runs.enrollments_since_last() >= enough else ""

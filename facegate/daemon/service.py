@@ -15,8 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from facegate.cameras.fetch import Fetcher
@@ -27,15 +26,17 @@ from facegate.core.ports import Clock
 from facegate.core.schedule import parse as parse_schedule
 from facegate.daemon import alone, systemd
 from facegate.daemon.assembly import detector_of, engine_of
+from facegate.daemon.beat import Beat
 from facegate.daemon.books import NOT_RECORDED, Books
 from facegate.daemon.ears import Ears
 from facegate.daemon.entities import Entities
 from facegate.daemon.gate import Gate
+from facegate.daemon.herald import Herald
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
 from facegate.daemon.jobs import NIGHT_GRACE_SECONDS, RETENTION, Job, every, schedule, trigger_of
-from facegate.daemon.learning import Learning
+from facegate.daemon.learning import Learning, cause_of
 from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
@@ -59,27 +60,13 @@ TICK_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 1.0
 REFRESH_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 2.0
+DUE_SECONDS: Final = 30.0
 SWITCH_SECONDS: Final = 0.0005
 """Python hands its lock on after so long. With its usual 5 ms a flood of messages starves the workers, which need the
 lock some fifty times for a frame."""
 
 STUCK_SECONDS: Final = 20.0
 """A worker that has one frame in hand for so long is stuck, and the watchdog is not fed any more."""
-
-
-@dataclass(slots=True)
-class Beat:
-    """Something that is due again and again."""
-
-    seconds: float
-    due: datetime
-
-    def is_due(self, now: datetime) -> bool:
-        """Tell whether it is due, and if so, when it is due next; a clock that was set back makes it due at once."""
-        if self.due - timedelta(seconds=self.seconds) <= now < self.due:
-            return False
-        self.due = now + timedelta(seconds=self.seconds)
-        return True
 
 
 class Service:
@@ -154,7 +141,7 @@ class Service:
                 self._guarded(self._greet_broker)
             if status.is_due(now):
                 self._guarded(self._tell_status)
-                self._guarded(self._learning.tell_again)
+                self._guarded(self._herald.tell_again)
                 if self._workers.alive() and self._workers.longest_seconds() < STUCK_SECONDS:
                     systemd.tell(systemd.ALIVE)
 
@@ -197,7 +184,8 @@ class Service:
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
         )
         self._status = StatusPublisher(self._channel, self.topics)
-        self._learning = Learning(settings.finetune, self._tell_models)
+        self._herald = Herald(self._tell_models, self._storage.runs)
+        self._learning = Learning(settings.finetune, self._herald.tell)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
         self._aftermath = aftermath_of(settings, self._storage, self._clock)
         self._gate = Gate(
@@ -245,8 +233,8 @@ class Service:
             Powers(
                 set_mode=self._set_mode,
                 rollback=self._rollback,
-                finetune=lambda: self._learning.begin("ordered"),
-                tell_models=self._learning.tell,
+                finetune=lambda: self._learning.begin("order"),
+                tell_models=self._herald.tell,
                 announce=self._announce,
             )
         )
@@ -353,8 +341,12 @@ class Service:
         return [
             Job("retention", self._retain, RETENTION, NIGHT_GRACE_SECONDS),
             Job("catch_up", self._books.catch_up, every(5)),
-            Job("finetune", lambda: self._learning.run("scheduled"), night, NIGHT_GRACE_SECONDS),
+            Job("finetune_due", self._learn_if_due, every(DUE_SECONDS)),
+            Job("finetune", lambda: self._learning.run("schedule"), night, NIGHT_GRACE_SECONDS),
         ]
+
+    def _learn_if_due(self) -> None:
+        self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))
 
     def _retain(self) -> None:
         """Delete what is older than the settings say."""

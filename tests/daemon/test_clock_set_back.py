@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from facegate.daemon.service import Beat
+from facegate.daemon.beat import Beat
 from tests.daemon.test_gate import Rig
 from tests.fakes import START
 
