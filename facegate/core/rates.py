@@ -4,9 +4,19 @@ Scores are similarities: higher is more alike. With mated scores M, non-mated sc
 
     FMR(t)  = |{s in N : s >= t}| / |N|        FNMR(t) = |{s in M : s < t}| / |M|
 
-so a score equal to the threshold matches. Scores are finite: NaN < t is false and would pass for a match.
-Terms: ISO/IEC 19795-1. A picture without a usable face is a failure to acquire, never a comparison; who counts it as an
-error adds it to the mated errors, as `commands.evaluate` does.
+so a score equal to the threshold matches. Scores are finite: NaN < t is false and would pass for a match. Over every t:
+
+    DET         the points (FMR(t), FNMR(t))
+    EER         (FMR(t) + FNMR(t)) / 2 where |FMR(t) - FNMR(t)| is least
+    t(target)   min {t in N, or just above max N : FMR(t) <= target}; the FNMR at a target FMR is FNMR(t(target))
+
+How far a target can be trusted depends on |N| alone. Below one expected match, |N| * target < 1, no threshold that was
+seen has such an FMR: `supported_threshold` refuses. From three on, an FMR above the target would have shown itself with
+95 % confidence (the rule of three): `OperatingPoint.supported`.
+
+Every function takes scores as they are or counted (`core.counted`). Terms: ISO/IEC 19795-1. A picture without a usable
+face is a failure to acquire, never a comparison; who counts it as an error adds it to the mated errors, as
+`verifier.evaluation` does. Bounds over people are in `core.resampling`.
 """
 
 import math
@@ -17,15 +27,40 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.floating]
-"""Floating, shape (n,), finite, higher is more alike."""
+from facegate.core.counted import Counted, NotEnoughScoresError, Scores, counted
+
+__all__ = [
+    "Bounds",
+    "Counted",
+    "DetCurve",
+    "NotEnoughScoresError",
+    "OperatingPoint",
+    "Rates",
+    "Scores",
+    "UnsupportedTargetError",
+    "accuracy",
+    "beta_cdf",
+    "checked",
+    "clopper_pearson",
+    "det",
+    "eer",
+    "equal_error_rate",
+    "fmr",
+    "fnmr",
+    "fnmr_at_fmr",
+    "most_accurate",
+    "rates_at",
+    "supported_threshold",
+    "threshold_at",
+    "upper_bound",
+]
 
 RULE_OF_THREE: Final = 3.0
 """No error in n independent trials: the rate is below 3/n with 95 % confidence."""
 
 
-class NotEnoughScoresError(ValueError):
-    """There is no score, so the rate has no value."""
+class UnsupportedTargetError(NotEnoughScoresError):
+    """There are too few non-mated scores for a target FMR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,58 +111,61 @@ def checked(scores: Scores) -> NDArray[np.float64]:
         NotEnoughScoresError: There are none.
         ValueError: One of them is no number, or they are no vector.
     """
-    ordered = np.sort(np.asarray(scores, np.float64))
-    if ordered.ndim != 1 or not np.isfinite(ordered).all():
-        raise ValueError("scores are a vector of finite numbers")
-    if not len(ordered):
-        raise NotEnoughScoresError("no scores, so the rate has no value")
-    return ordered
+    return counted(scores).scores
 
 
-def fmr(threshold: float, non_mated: Scores) -> float:
+def fmr(threshold: float, non_mated: Scores | Counted) -> float:
     """Return the share of non-mated scores at or above the threshold.
 
     >>> fmr(0.5, np.array([0.1, 0.2, 0.5, 0.9]))
     0.5
     """
-    ordered = checked(non_mated)
-    return float(len(ordered) - np.searchsorted(ordered, threshold, "left")) / len(ordered)
+    other = counted(non_mated)
+    return other.at_or_above(threshold) / other.total
 
 
-def fnmr(threshold: float, mated: Scores) -> float:
+def fnmr(threshold: float, mated: Scores | Counted) -> float:
     """Return the share of mated scores below the threshold.
 
     >>> fnmr(0.5, np.array([0.1, 0.5, 0.7, 0.9]))
     0.25
     """
-    ordered = checked(mated)
-    return float(np.searchsorted(ordered, threshold, "left")) / len(ordered)
+    own = counted(mated)
+    return (own.total - own.at_or_above(threshold)) / own.total
 
 
-def rates_at(threshold: float, *, mated: Scores, non_mated: Scores) -> Rates:
-    """Return both error rates at one threshold."""
+def rates_at(threshold: float, *, mated: Scores | Counted, non_mated: Scores | Counted) -> Rates:
+    """Return both error rates at one threshold.
+
+    >>> rates_at(0.5, mated=np.array([0.4, 0.6]), non_mated=np.array([0.0, 0.1, 0.2, 0.5]))
+    Rates(threshold=0.5, fmr=0.25, fnmr=0.5)
+    """
     return Rates(threshold, fmr(threshold, non_mated), fnmr(threshold, mated))
 
 
-def det(*, mated: Scores, non_mated: Scores) -> DetCurve:
+def det(*, mated: Scores | Counted, non_mated: Scores | Counted) -> DetCurve:
     """Return the DET points: both rates at every observed score and at the next number above the highest.
 
     FMR falls and FNMR rises along the curve, from FMR = 1 and FNMR = 0 to FMR = 0 and FNMR = 1.
+
+    >>> curve = det(mated=np.array([0.4, 0.6]), non_mated=np.array([0.0, 0.4]))
+    >>> curve.fmr.tolist(), curve.fnmr.tolist()  # at 0.0, 0.4, 0.6 and just above
+    ([1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 1.0])
     """
-    own, other = checked(mated), checked(non_mated)
-    observed = np.unique(np.concatenate((own, other)))
-    thresholds = np.append(observed, np.nextafter(observed[-1], np.inf))
+    own, other = counted(mated), counted(non_mated)
+    thresholds = counted(np.concatenate((own.scores, other.scores))).observed
     return DetCurve(
-        thresholds,
-        (len(other) - np.searchsorted(other, thresholds, "left")) / len(other),
-        np.searchsorted(own, thresholds, "left") / len(own),
+        thresholds, (other.total - other.under(thresholds)) / other.total, own.under(thresholds) / own.total
     )
 
 
-def eer(*, mated: Scores, non_mated: Scores) -> Rates:
+def eer(*, mated: Scores | Counted, non_mated: Scores | Counted) -> Rates:
     """Return the rates where they are nearest to one another; the EER is their mean.
 
     Two step functions rarely meet: of the thresholds with the smallest difference the lowest mean is taken.
+
+    >>> eer(mated=np.array([0.3, 0.6, 0.7, 0.8]), non_mated=np.array([0.0, 0.1, 0.2, 0.5]))
+    Rates(threshold=0.5, fmr=0.25, fnmr=0.25)
     """
     curve = det(mated=mated, non_mated=non_mated)
     gap, mean = np.abs(curve.fmr - curve.fnmr), (curve.fmr + curve.fnmr) / 2
@@ -135,17 +173,22 @@ def eer(*, mated: Scores, non_mated: Scores) -> Rates:
     return Rates(float(curve.thresholds[best]), float(curve.fmr[best]), float(curve.fnmr[best]))
 
 
-def equal_error_rate(*, mated: Scores, non_mated: Scores) -> float:
-    """Return the mean of both rates where they are nearest to one another."""
+def equal_error_rate(*, mated: Scores | Counted, non_mated: Scores | Counted) -> float:
+    """Return the mean of both rates where they are nearest to one another.
+
+    >>> equal_error_rate(mated=np.array([0.2, 0.6]), non_mated=np.array([0.0, 0.4]))
+    0.5
+    """
     point = eer(mated=mated, non_mated=non_mated)
     return (point.fmr + point.fnmr) / 2
 
 
-def threshold_at(target: float, non_mated: Scores) -> OperatingPoint:
+def threshold_at(target: float, non_mated: Scores | Counted) -> OperatingPoint:
     """Return the lowest observed score whose FMR is at most the target.
 
     Equal scores stand or fall together. Where even the highest score matches too often (target < 1/n, or ties at the
     top), the threshold is the next number above it: nobody of these matches, and `supported` says what that is worth.
+    It compares networks on the same scores; who reports a rate for a target asks `supported_threshold`.
 
     Args:
         target: FMR wanted, in (0, 1].
@@ -156,31 +199,62 @@ def threshold_at(target: float, non_mated: Scores) -> OperatingPoint:
     """
     if not 0.0 < target <= 1.0:
         raise ValueError("a target FMR lies in (0, 1]")
-    ordered = checked(non_mated)
-    observed = np.append(np.unique(ordered), np.nextafter(ordered[-1], np.inf))
-    rates = (len(ordered) - np.searchsorted(ordered, observed, "left")) / len(ordered)
+    other = counted(non_mated)
+    observed = other.observed
+    rates = (other.total - other.under(observed)) / other.total
     first = int(np.argmax(rates <= target))  # the last is 0, so there is one
-    return OperatingPoint(float(observed[first]), float(rates[first]), supported=len(ordered) * target >= RULE_OF_THREE)
+    return OperatingPoint(float(observed[first]), float(rates[first]), supported=other.total * target >= RULE_OF_THREE)
 
 
-def fnmr_at_fmr(target: float, *, mated: Scores, non_mated: Scores) -> Rates:
-    """Return the rates at the threshold that `threshold_at` chooses on the same non-mated scores."""
+def supported_threshold(target: float, non_mated: Scores | Counted) -> OperatingPoint:
+    """Return `threshold_at` the target, where the scores are many enough to have seen such an FMR.
+
+    Raises:
+        UnsupportedTargetError: Not one match is expected, |N| * target < 1: the threshold would be a guess.
+
+    >>> supported_threshold(0.25, np.array([0.1, 0.2, 0.3, 0.4])).threshold
+    0.4
+    >>> supported_threshold(0.1, np.array([0.1, 0.2, 0.3, 0.4]))
+    Traceback (most recent call last):
+    facegate.core.rates.UnsupportedTargetError: 4 non-mated scores support no FMR of 0.1; it takes 10
+    """
+    other = counted(non_mated)
+    if other.total * target < 1.0:
+        needed = math.ceil(1.0 / target)
+        raise UnsupportedTargetError(f"{other.total} non-mated scores support no FMR of {target:g}; it takes {needed}")
+    return threshold_at(target, other)
+
+
+def fnmr_at_fmr(target: float, *, mated: Scores | Counted, non_mated: Scores | Counted) -> Rates:
+    """Return the rates at the threshold that `threshold_at` chooses on the same non-mated scores.
+
+    >>> fnmr_at_fmr(0.25, mated=np.array([0.3, 0.6]), non_mated=np.array([0.1, 0.2, 0.3, 0.4]))
+    Rates(threshold=0.4, fmr=0.25, fnmr=0.5)
+    """
     return rates_at(threshold_at(target, non_mated).threshold, mated=mated, non_mated=non_mated)
 
 
-def accuracy(threshold: float, *, mated: Scores, non_mated: Scores) -> float:
-    """Return the share of all comparisons that the threshold judges rightly."""
-    own, other = checked(mated), checked(non_mated)
-    right = (1 - fnmr(threshold, own)) * len(own) + (1 - fmr(threshold, other)) * len(other)
-    return float(right / (len(own) + len(other)))
+def accuracy(threshold: float, *, mated: Scores | Counted, non_mated: Scores | Counted) -> float:
+    """Return the share of all comparisons that the threshold judges rightly.
+
+    >>> accuracy(0.5, mated=np.array([0.4, 0.6]), non_mated=np.array([0.0, 0.4]))
+    0.75
+    """
+    own, other = counted(mated), counted(non_mated)
+    right = own.at_or_above(threshold) + other.total - other.at_or_above(threshold)
+    return right / (own.total + other.total)
 
 
-def most_accurate(*, mated: Scores, non_mated: Scores) -> float:
-    """Return the threshold with the highest accuracy on these scores, the lowest of equals."""
-    own, other = checked(mated), checked(non_mated)
-    curve = det(mated=own, non_mated=other)
-    errors = np.rint(curve.fmr * len(other) + curve.fnmr * len(own))
-    return float(curve.thresholds[int(np.argmin(errors))])
+def most_accurate(*, mated: Scores | Counted, non_mated: Scores | Counted) -> float:
+    """Return the threshold with the highest accuracy on these scores, the lowest of equals.
+
+    >>> most_accurate(mated=np.array([0.4, 0.6]), non_mated=np.array([0.0, 0.3]))
+    0.4
+    """
+    own, other = counted(mated), counted(non_mated)
+    thresholds = counted(np.concatenate((own.scores, other.scores))).observed
+    errors = other.total - other.under(thresholds) + own.under(thresholds)
+    return float(thresholds[int(np.argmin(errors))])
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------
@@ -256,76 +330,3 @@ def _beta_fraction(x: float, a: float, b: float) -> float:
         if abs(c * d - 1.0) < 1e-15:  # noqa: PLR2004 - as near as double precision comes
             break
     return value
-
-
-# --- people, not comparisons, are independent ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparisons:
-    """Scores with the people who were compared; for mated comparisons both are the same.
-
-    Attributes:
-        scores: Floating, shape (n,).
-        left: int64, shape (n,): number of the one person.
-        right: int64, shape (n,): number of the other.
-    """
-
-    scores: Scores
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-
-
-def bootstrap(
-    rate: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
-    *,
-    mated: Comparisons,
-    non_mated: Comparisons,
-    generator: np.random.Generator,
-    rounds: int = 1000,
-    confidence: float = 0.95,
-) -> Bounds:
-    """Return percentile bounds of a rate, drawing people, since comparisons that share a person are not independent.
-
-    Each round draws as many people as there are, with replacement. A comparison counts as often as its people were
-    drawn: a mated one n(person) times, a non-mated one n(left) * n(right) times.
-
-    Args:
-        rate: Gives the rate from the weights of the mated and of the non-mated comparisons, such as
-            `weighted_fnmr_at_fmr` with its scores filled in; may return NaN for a round without comparisons.
-        mated: Comparisons within people.
-        non_mated: Comparisons across people.
-        generator: Source of the draws.
-        rounds: How many.
-        confidence: Of the two-sided bounds.
-
-    Raises:
-        NotEnoughScoresError: No round had a value.
-    """
-    people = np.unique(np.concatenate((mated.left, non_mated.left, non_mated.right)))
-    own = np.searchsorted(people, mated.left)
-    left, right = np.searchsorted(people, non_mated.left), np.searchsorted(people, non_mated.right)
-    drawn = np.empty(rounds)
-    for at in range(rounds):
-        times = np.bincount(generator.integers(len(people), size=len(people)), minlength=len(people)).astype(np.float64)
-        drawn[at] = rate(times[own], times[left] * times[right])
-    valid = drawn[np.isfinite(drawn)]
-    if not len(valid):
-        raise NotEnoughScoresError("no round had comparisons enough for the rate")
-    low, high = np.quantile(valid, ((1 - confidence) / 2, (1 + confidence) / 2))
-    return Bounds(float(low), float(high))
-
-
-def weighted_fnmr_at_fmr(
-    target: float, mated: Scores, non_mated: Scores, weights: NDArray[np.float64], others: NDArray[np.float64]
-) -> float:
-    """Return the FNMR at the threshold for a target FMR where each comparison counts by its weight; NaN without any."""
-    if not weights.sum() or not others.sum():
-        return math.nan
-    order = np.argsort(-np.asarray(non_mated, np.float64), kind="stable")
-    ranked = np.asarray(non_mated, np.float64)[order]
-    passing = np.cumsum(others[order]) / others.sum()
-    last_of_ties = np.append(ranked[1:] != ranked[:-1], True)  # equal scores stand or fall together
-    allowed = ranked[last_of_ties & (passing <= target)]
-    threshold = allowed[-1] if len(allowed) else np.nextafter(ranked[0], np.inf)
-    return float(weights[np.asarray(mated) < threshold].sum() / weights.sum())

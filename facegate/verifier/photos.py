@@ -5,12 +5,12 @@ a failure to acquire, with its reason; whoever counts decides what that means.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from facegate.core.comparison import Template
-from facegate.core.frame import Box
+from facegate.core.frame import Box, Landmarks, Pixels
 from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import UnusableInputError
 from facegate.settings import Settings
@@ -45,6 +45,32 @@ class Photo:
     others: tuple[Box, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A photo with the face that stands for it; `photo` has no template yet.
+
+    Attributes:
+        photo: What is known so far, with the failure where no face can be compared.
+        picture: Its pixels, or None.
+        landmarks: Of its face, or None.
+    """
+
+    photo: Photo
+    picture: Pixels | None = None
+    landmarks: Landmarks | None = None
+
+    def through(self, extractor: TemplateExtractor, alignment: Alignment) -> Photo:
+        """Return the photo with the template that a network makes of it."""
+        if self.picture is None or self.landmarks is None:
+            return self.photo
+        try:
+            crop = align(self.picture, self.landmarks, alignment)
+        except ValueError:
+            return replace(self.photo, failure="the face has no landmarks")
+        (template,) = extractor.extract(crop[None])
+        return replace(self.photo, template=template)
+
+
 @dataclass(frozen=True, slots=True)
 class PhotoReader:
     """Turns photos into templates: the same detector, alignment and network as at the door."""
@@ -60,26 +86,30 @@ class PhotoReader:
         Raises:
             UnusableInputError: There is no such file.
         """
-        data = bytes_of(path)
-        try:
-            picture = decode(data, self.max_pixels)
-        except UnusableInputError as error:
-            return Photo(path, None, error.what)
-        faces = self.detector.detect(picture)
-        face = central_face(faces, picture)
-        if face is None:
-            return Photo(path, None, NO_FACE)
-        others = tuple(other.box for other in faces if other is not face)
-        try:
-            crop = align(picture, face.landmarks, self.alignment)
-        except ValueError:
-            return Photo(path, None, "the face has no landmarks", len(faces), face.box, others)
-        (template,) = self.extractor.extract(crop[None])
-        return Photo(path, template, "", len(faces), face.box, others)
+        return look_at(path, self.detector, self.max_pixels).through(self.extractor, self.alignment)
 
     def read_all(self, paths: Iterable[Path]) -> Iterator[Photo]:
         """Return what became of each photo, one after the other."""
         return (self.read(path) for path in paths)
+
+
+def look_at(path: Path, detector: FaceDetector, max_pixels: int) -> Look:
+    """Decode a photo and find the face that stands for it: large and near the middle.
+
+    Raises:
+        UnusableInputError: There is no such file.
+    """
+    data = bytes_of(path)
+    try:
+        picture = decode(data, max_pixels)
+    except UnusableInputError as error:
+        return Look(Photo(path, None, error.what))
+    faces = detector.detect(picture)
+    face = central_face(faces, picture)
+    if face is None:
+        return Look(Photo(path, None, NO_FACE))
+    others = tuple(other.box for other in faces if other is not face)
+    return Look(Photo(path, None, "", len(faces), face.box, others), picture, face.landmarks)
 
 
 def bytes_of(path: Path) -> bytes:

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.counted import Counted, Scores, counted
 from facegate.core.frame import Pixels
-from facegate.core.rates import Bounds, Scores, clopper_pearson
+from facegate.core.rates import Bounds, clopper_pearson
 from facegate.vision.sheet import FONT, INK, PAPER, write
 
 WIDTH: Final = 1440
@@ -47,30 +48,17 @@ class Curve:
     Attributes:
         name: What the legend calls it.
         mated: Floating, shape (m,), m >= 1, finite, in [-1, 1]: mated scores; FNMR counts those below a threshold.
-        non_mated: Floating, shape (k,), k >= 1, finite, in [-1, 1]: non-mated scores.
+        non_mated: Floating, shape (k,), k >= 1, finite, in [-1, 1]: non-mated scores. Either may come counted already.
         threshold: Where a door stands, or None.
         counts: int64, shape (k,): how often each of `non_mated` was seen; None: once each. Millions of comparisons are
             counted in bins, not kept.
     """
 
     name: str
-    mated: Scores
-    non_mated: Scores
+    mated: Scores | Counted
+    non_mated: Scores | Counted
     threshold: float | None = None
     counts: NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sums:
-    """Sorted scores and how many lie below each: `below[i]` of `total` are smaller than `scores[i]`."""
-
-    scores: NDArray[np.float64]
-    below: NDArray[np.int64]
-    total: int
-
-    def under(self, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return how many scores lie below each threshold."""
-        return np.append(self.below, self.total)[np.searchsorted(self.scores, thresholds, "left")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +96,11 @@ def chart(curves: Sequence[Curve], title: str, subtitle: str = "") -> Pixels:
         uint8, shape (`HEIGHT`, `WIDTH`, 3).
 
     Raises:
-        ValueError: There is no curve, there are too many, or one has no scores of a kind.
+        ValueError: There is no curve, there are too many, or one has no scores of a kind (`NotEnoughScoresError`).
     """
     if not 1 <= len(curves) <= MOST_CURVES:
         raise ValueError(f"a chart has 1 to {MOST_CURVES} curves, not {len(curves)}")
-    sums = [(sums_of(curve.mated), sums_of(curve.non_mated, curve.counts)) for curve in curves]
+    sums = [(counted(curve.mated), counted(curve.non_mated, curve.counts)) for curve in curves]
     picture = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
     write(picture, title, (24, 34), 0.8, INK)
     write(picture, subtitle, (24, 62), 0.5, INK)
@@ -132,25 +120,10 @@ def png(picture: Pixels) -> bytes:
     return bytes(cv2.imencode(".png", picture)[1])
 
 
-def sums_of(scores: Scores, counts: NDArray[np.int64] | None = None) -> Sums:
-    """Sort scores and add them up.
-
-    Raises:
-        ValueError: There are none, or one is no number.
-    """
-    values = np.asarray(scores, np.float64)
-    often = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, np.int64)
-    if values.shape != often.shape or not np.isfinite(values).all() or often.sum() < 1 or often.min() < 0:
-        raise ValueError("a curve has finite scores of both kinds")
-    order = np.argsort(values, kind="stable")
-    upto = np.cumsum(often[order])
-    return Sums(values[order], upto - often[order], int(upto[-1]))
-
-
 # --- histograms -----------------------------------------------------------------------------------------------------
 
 
-def _histograms(picture: Pixels, curves: Sequence[Curve], sums: Sequence[tuple[Sums, Sums]]) -> None:
+def _histograms(picture: Pixels, curves: Sequence[Curve], sums: Sequence[tuple[Counted, Counted]]) -> None:
     """Draw a field for each curve, one above the other, all on the same scale of scores."""
     lowest = min(min(mated.scores[0], other.scores[0]) for mated, other in sums)
     low = max(-1.0, np.floor(lowest * 10 - 0.5) / 10)
@@ -180,7 +153,7 @@ def _bars(
     cv2.polylines(field, [outline], isClosed=False, color=colour, thickness=1, lineType=cv2.LINE_AA, shift=SHIFT)
 
 
-def _histogram_words(picture: Pixels, axes: Axes, curve: Curve, sums: tuple[Sums, Sums]) -> None:
+def _histogram_words(picture: Pixels, axes: Axes, curve: Curve, sums: tuple[Counted, Counted]) -> None:
     """Write the scale below and whose scores these are into the field."""
     for score in np.arange(np.ceil(axes.low[0] * 5) / 5, 1.001, 0.2):
         x = axes.left + round((score - axes.low[0]) / (1.0 - axes.low[0]) * (axes.right - axes.left))
@@ -199,7 +172,7 @@ def _histogram_words(picture: Pixels, axes: Axes, curve: Curve, sums: tuple[Sums
 # --- DET --------------------------------------------------------------------------------------------------------------
 
 
-def _det_axes(sums: Sequence[tuple[Sums, Sums]]) -> Axes:
+def _det_axes(sums: Sequence[tuple[Counted, Counted]]) -> Axes:
     """Return the DET's field: each axis goes down to a third of the rate of one error in all trials."""
     fewest = [min(max(30, *(one[kind].total for one in sums)), 10**7) for kind in (1, 0)]  # FMR across, FNMR up
     low = [DEVIATE(0.3 / count) for count in fewest]
@@ -228,7 +201,9 @@ def _det_grid(picture: Pixels, axes: Axes) -> None:
     _text(picture, "bands: 95 %, Clopper-Pearson", (axes.left + 10, axes.bottom - 10), (120, 120, 120))
 
 
-def _det_line(picture: Pixels, axes: Axes, curve: Curve, sums: tuple[Sums, Sums], colour: tuple[int, ...]) -> None:
+def _det_line(
+    picture: Pixels, axes: Axes, curve: Curve, sums: tuple[Counted, Counted], colour: tuple[int, ...]
+) -> None:
     """Draw one curve with a dot where its threshold stands."""
     field, (mated, non_mated) = axes.field(picture), sums
     passed, missed = errors_at(telling_thresholds(mated, non_mated), mated, non_mated)
@@ -249,7 +224,7 @@ def _legend(picture: Pixels, axes: Axes, at: int, name: str) -> None:
     _text(picture, name, (axes.right - 260, y), INK, 0.45)
 
 
-def telling_thresholds(mated: Sums, non_mated: Sums) -> NDArray[np.float64]:
+def telling_thresholds(mated: Counted, non_mated: Counted) -> NDArray[np.float64]:
     """Return thresholds, ascending, that show a curve whole: dense where either error is rare."""
     tail = np.unique(np.geomspace(1, max(mated.total, non_mated.total), POINTS).astype(np.int64))
     highest = _ranked(non_mated, non_mated.total - tail[tail <= non_mated.total])
@@ -258,7 +233,7 @@ def telling_thresholds(mated: Sums, non_mated: Sums) -> NDArray[np.float64]:
     return np.unique(np.append(both, [-1.0, np.nextafter(1.0, np.inf)]))
 
 
-def _ranked(sums: Sums, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ranked(sums: Counted, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the scores of ranks, 0 for the lowest."""
     return sums.scores[np.searchsorted(sums.below, ranks, "right") - 1]
 
@@ -268,7 +243,7 @@ def deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([DEVIATE(float(np.clip(rate, 1e-15, 1 - 1e-15))) for rate in rates])
 
 
-def _det_band(field: Pixels, axes: Axes, mated: Sums, non_mated: Sums, colour: tuple[int, ...]) -> None:
+def _det_band(field: Pixels, axes: Axes, mated: Counted, non_mated: Counted, colour: tuple[int, ...]) -> None:
     """Shade what lies between both rates' lower and upper bounds."""
     thresholds = telling_thresholds(mated, non_mated)
     some = thresholds[np.unique(np.linspace(0, len(thresholds) - 1, BANDS).astype(int))]
@@ -280,7 +255,7 @@ def _det_band(field: Pixels, axes: Axes, mated: Sums, non_mated: Sums, colour: t
 
 
 def errors_at(
-    thresholds: NDArray[np.float64], mated: Sums, non_mated: Sums
+    thresholds: NDArray[np.float64], mated: Counted, non_mated: Counted
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the false matches and the false non-matches at each threshold, int64 (n,) each."""
     return non_mated.total - non_mated.under(thresholds), mated.under(thresholds)

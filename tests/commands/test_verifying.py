@@ -4,6 +4,7 @@ import pytest
 
 from facegate.commands.main import run
 from facegate.vision.composites import people
+from tests.commands.composites import people_folder
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +23,7 @@ def photo(person, number):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three composites with four photos each, and one photo without a face."""
-    import shutil
-
-    for person in range(3):
-        place = tmp_path / "people" / f"p{person}"
-        place.mkdir(parents=True)
-        for number in range(4):
-            shutil.copy(people()[person].picture_path(number), place)
-    return tmp_path / "people"
+    return people_folder(tmp_path / "people")
 
 
 def test_two_photos_of_one_person_leave_with_0_and_of_two_with_1(capsys):
@@ -60,37 +53,6 @@ def test_a_target_that_no_data_supports_leaves_with_2(capsys):
     assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "1e-12"]) == 2
     assert "do not support an FMR of 1e-12" in capsys.readouterr().err
     assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "2"]) == 2
-
-
-def test_pairs_are_evaluated_with_counts_and_bounds(folder, tmp_path, capsys):
-    (tmp_path / "pairs.tsv").write_text("p0/0.webp\tp0/1.webp\t1\np1/0.webp\tp1/2.webp\t1\np0/0.webp\tp1/0.webp\t0\n")
-    assert run(["evaluate", "pairs", "pairs.tsv", "--root", str(folder), "--json"]) == 0
-    document = said(capsys)
-    assert (document["pairs"], document["mated"], document["non_mated"]) == (3, 2, 1)
-    assert document["at_shipped_threshold"]["accuracy"] == 1
-    assert document["fnmr_at_fmr"]["0.001"]["supported"] is False
-    assert document["failures_to_acquire"] == 0
-
-
-def test_a_folder_is_evaluated_and_a_photo_without_a_face_is_counted(folder, capsys):
-    import cv2
-    import numpy as np
-
-    cv2.imwrite(str(folder / "p0" / "empty.png"), np.full((200, 200, 3), 90, np.uint8))
-    assert run(["evaluate", "folder", str(folder), "--json"]) == 0
-    document = said(capsys)
-    assert (document["people"], document["photos"], document["failures_to_acquire"]) == (3, 13, 1)
-    assert document["mated"] == 3 * 6 + 4
-    assert document["fnmr_at_fmr"]["0.001"]["count"] == 4
-    assert run(["evaluate", "folder", str(folder)]) == 0
-    assert "1 without a face" in capsys.readouterr().out
-
-
-def test_folders_that_cannot_be_evaluated_leave_with_2(tmp_path, folder, capsys):
-    (tmp_path / "empty").mkdir()
-    for place in (tmp_path / "empty", tmp_path / "nowhere", folder / "p0"):
-        assert run(["evaluate", "folder", str(place)]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_thresholds_in_force_fall_with_looser_targets(capsys):

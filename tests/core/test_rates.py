@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.core import rates
-from facegate.core.rates import Comparisons
+from facegate.core.counted import counted
 
 # Few distinct values, so that ties are the rule.
 score = st.integers(-20, 20).map(lambda n: n / 20)
@@ -49,6 +49,61 @@ def test_the_threshold_for_a_target_never_exceeds_it_and_none_lower_keeps_it(val
     assert point.fmr == slow_fmr(point.threshold, values) <= target
     assert all(slow_fmr(lower, values) > target for lower in values if lower < point.threshold)
     assert point.supported == (len(values) * target >= 3)
+
+
+def test_a_target_that_no_score_can_have_shown_is_refused():
+    values = np.linspace(-1, 1, 999)
+    with pytest.raises(rates.UnsupportedTargetError, match=r"^999 non-mated .* no FMR of 0\.001; it takes 1000$"):
+        rates.supported_threshold(1e-3, values)
+    assert not rates.supported_threshold(1e-3, np.append(values, 0.5)).supported
+    assert rates.supported_threshold(1e-3, np.repeat(values, 4)).supported
+
+
+@given(scores, st.floats(0.001, 1))
+def test_where_a_target_is_not_refused_the_threshold_is_the_plain_one(values, target):
+    if len(values) * target >= 1:
+        assert rates.supported_threshold(target, values) == rates.threshold_at(target, values)
+    else:
+        with pytest.raises(rates.UnsupportedTargetError):
+            rates.supported_threshold(target, values)
+
+
+HAND_MATED = np.array([0.2, 0.5, 0.5, 0.8, 0.9])
+HAND_NON_MATED = np.array([-0.3, 0.0, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5, 0.5, 0.6])
+
+
+def test_a_case_worked_by_hand():
+    """At 0.5: two of ten strangers tie and one lies above, one of five mated lies below. At 0.6: one, three."""
+    assert rates.rates_at(0.5, mated=HAND_MATED, non_mated=HAND_NON_MATED) == rates.Rates(0.5, 0.3, 0.2)
+    assert rates.rates_at(0.6, mated=HAND_MATED, non_mated=HAND_NON_MATED) == rates.Rates(0.6, 0.1, 0.6)
+    assert rates.eer(mated=HAND_MATED, non_mated=HAND_NON_MATED) == rates.Rates(0.5, 0.3, 0.2)
+    assert rates.equal_error_rate(mated=HAND_MATED, non_mated=HAND_NON_MATED) == 0.25
+    assert rates.threshold_at(0.2, HAND_NON_MATED).threshold == 0.6  # 0.5 would let three in
+    assert rates.fnmr_at_fmr(0.3, mated=HAND_MATED, non_mated=HAND_NON_MATED).fnmr == 0.2
+    assert rates.accuracy(0.5, mated=HAND_MATED, non_mated=HAND_NON_MATED) == 11 / 15
+    assert rates.most_accurate(mated=HAND_MATED, non_mated=HAND_NON_MATED) == 0.8  # 12 of 15; 0.6 judges 11
+
+
+@given(scores, scores)
+def test_counted_scores_have_the_rates_of_kept_ones(mated, non_mated):
+    values, counts = np.unique(non_mated, return_counts=True)
+    in_bins = counted(values, counts)
+    kept, binned = ({"mated": mated, "non_mated": other} for other in (non_mated, in_bins))
+    assert rates.eer(**kept) == rates.eer(**binned)
+    assert rates.most_accurate(**kept) == rates.most_accurate(**binned)
+    for target in (0.01, 0.3):
+        assert rates.threshold_at(target, non_mated) == rates.threshold_at(target, in_bins)
+    curves = rates.det(**kept), rates.det(**binned)
+    assert (curves[0].fmr == curves[1].fmr).all()
+    assert (curves[0].fnmr == curves[1].fnmr).all()
+
+
+def test_counts_that_do_not_fit_are_refused():
+    for counts in (np.array([1]), np.array([1, -1])):
+        with pytest.raises(ValueError, match="one count for each"):
+            counted(np.array([0.1, 0.2]), counts)
+    with pytest.raises(rates.NotEnoughScoresError):
+        counted(np.array([0.1]), np.array([0]))
 
 
 def test_an_unreachable_target_gives_the_next_number_above_and_says_so():
@@ -121,33 +176,3 @@ def test_scores_that_are_no_numbers_and_no_scores_are_refused():
         rates.fmr(0.5, np.array([0.1, np.nan]))
     with pytest.raises(rates.NotEnoughScoresError):
         rates.fnmr(0.5, np.array([]))
-
-
-def people_scores(count, generator):
-    """Scores whose difficulty belongs to the person, so that pairs of one person are alike."""
-    bias = generator.normal(0, 0.15, count)
-    own = [(bias[p] + 0.6 + generator.normal(0, 0.05), p, p) for p in range(count) for _ in range(10)]
-    other = [(generator.normal(0, 0.1), p, q) for p in range(count) for q in range(p)]
-    return (Comparisons(*(np.array(part) for part in zip(*rows, strict=True))) for rows in (own, other))
-
-
-def test_bounds_over_people_are_wider_than_bounds_over_comparisons():
-    mated, non_mated = people_scores(40, np.random.default_rng(1))
-    bounds = rates.bootstrap(
-        lambda own, other: rates.weighted_fnmr_at_fmr(0.01, mated.scores, non_mated.scores, own, other),
-        mated=mated,
-        non_mated=non_mated,
-        generator=np.random.default_rng(2),
-        rounds=300,
-    )
-    seen = rates.fnmr_at_fmr(0.01, mated=mated.scores, non_mated=non_mated.scores).fnmr
-    naive = rates.clopper_pearson(round(seen * len(mated.scores)), len(mated.scores))
-    assert bounds.lower <= seen <= bounds.upper
-    assert bounds.upper - bounds.lower > naive.upper - naive.lower
-
-
-@given(mated=scores, non_mated=scores, target=st.floats(0.01, 1))
-def test_with_equal_weights_the_weighted_rate_is_the_plain_one(mated, non_mated, target):
-    weighted = rates.weighted_fnmr_at_fmr(target, mated, non_mated, np.ones(len(mated)), np.ones(len(non_mated)))
-    plain = rates.fnmr_at_fmr(target, mated=mated, non_mated=non_mated).fnmr
-    assert weighted == pytest.approx(plain) or math.isclose(target * len(non_mated), round(target * len(non_mated)))

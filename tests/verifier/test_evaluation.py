@@ -1,10 +1,14 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facegate.core.counted import counted
+from facegate.core.resampling import Comparisons
 from facegate.errors import UnusableInputError
-from facegate.verifier.evaluation import Pair, Scored, read_pairs, report, score_pairs, score_people
+from facegate.verifier.allpairs import score_people
+from facegate.verifier.evaluation import Scored, report
 from facegate.verifier.photos import Photo
 
 
@@ -23,72 +27,74 @@ PEOPLE = {
 }
 
 
-def test_all_photos_of_a_folder_are_compared_and_the_lost_ones_counted():
-    scored = score_people(PEOPLE)
-    assert (len(scored.mated), len(scored.non_mated)) == (2, 8)
-    assert (scored.mated_failures, scored.non_mated_failures) == (2, 3)
-    assert (scored.failures_to_acquire, scored.photos, scored.people) == (1, 6, 3)
+def drawn(mated, non_mated, people=20):
+    """Scores as a list of pairs would give them, the people in turn."""
+    own, left = np.arange(len(mated)) % people, np.arange(len(non_mated)) % people
+    return Scored(
+        mated=Comparisons(mated, own, own),
+        non_mated=counted(non_mated),
+        top=Comparisons(non_mated, left, (left + 1) % people),
+        lost=np.zeros(people, np.int64),
+        non_mated_failures=0,
+        failures_to_acquire=0,
+        photos=100,
+        comparable=None,
+    )
 
 
 def test_a_photo_without_a_face_is_an_error_at_every_threshold():
     document = report(score_people(PEOPLE), threshold=0.9, model="m", max_fmr=0.1)
-    assert document["mated"] == 4
-    assert document["fnmr_at_fmr"]["0.01"]["rate"] == 0.5
+    assert (document["mated"], document["non_mated"], document["people"]) == (4, 8, 3)
     assert document["accuracy"] == pytest.approx(10 / 15)
     assert document["at_shipped_threshold"]["accuracy"] == pytest.approx(10 / 15)
+    assert document["at_shipped_threshold"]["fnmr"]["rate"] == 0.5
     assert document["failures_to_acquire"] == 1
 
 
-def test_a_report_says_where_there_are_too_few_strangers_for_a_target():
+def test_a_target_that_too_few_strangers_support_is_refused_and_the_report_says_so():
     draw = np.random.default_rng(0)
-    scored = Scored(draw.normal(0.7, 0.1, 400), draw.normal(0, 0.1, 4000), 0, 0, 0, 100)
+    scored = drawn(draw.normal(0.7, 0.1, 400), draw.normal(0, 0.1, 2000))
     rows = report(scored, threshold=0.35, model="m", max_fmr=1e-3)["fnmr_at_fmr"]
     assert {target: row["supported"] for target, row in rows.items()} == {
-        "0.01": True, "0.001": True, "0.0001": False, "1e-05": False,
+        "0.01": True, "0.001": False, "0.0001": False, "1e-05": False,
     }  # fmt: skip
-    assert all(row["lower"] <= row["rate"] <= row["upper"] for row in rows.values())
+    assert rows["0.001"]["refused"] is None  # two strangers may match: seen, though not three times
+    for target in ("0.0001", "1e-05"):
+        assert rows[target]["refused"].startswith("2000 non-mated scores support no FMR of")
+        assert all(rows[target][key] is None for key in ("threshold", "fmr", "rate", "lower", "people_upper"))
+    for target in ("0.01", "0.001"):
+        row = rows[target]
+        assert row["lower"] <= row["rate"] <= row["upper"]
+        assert row["people_lower"] <= row["rate"] <= row["people_upper"]
+
+
+def test_all_figures_have_bounds_and_the_same_scores_give_the_same_ones():
+    draw = np.random.default_rng(3)
+    scored = drawn(draw.normal(0.5, 0.2, 400), draw.normal(0, 0.1, 4000))
+    document = report(scored, threshold=0.35, model="m", max_fmr=1e-3)
+    assert document["eer_bounds"]["lower"] <= document["eer"] <= document["eer_bounds"]["upper"]
+    for rate in (document["at_shipped_threshold"]["fmr"], document["at_shipped_threshold"]["fnmr"]):
+        assert rate["people_lower"] <= rate["rate"] <= rate["people_upper"]
+    assert report(scored, threshold=0.35, model="m", max_fmr=1e-3) == document
+    json.dumps(document, allow_nan=False)
+
+
+def test_a_bare_network_has_no_shipped_threshold():
+    document = report(score_people(PEOPLE), threshold=None, model="m", max_fmr=0.1)
+    assert document["at_shipped_threshold"] is None
+    assert document["eer"] >= 0
 
 
 def test_accuracy_is_chosen_out_of_fold():
     draw = np.random.default_rng(1)
-    noise = Scored(draw.normal(size=500), draw.normal(size=500), 0, 0, 0, 100)
+    noise = drawn(draw.normal(0, 0.2, 500), draw.normal(0, 0.2, 500))
     assert report(noise, threshold=0.0, model="m", max_fmr=1e-3)["accuracy"] == pytest.approx(0.5, abs=0.06)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
-def test_a_list_of_pairs_is_read_and_scored(photos):
-    (photos / "pairs.tsv").write_text("a.jpg\tb.jpg\t1\na.jpg\tb.jpg\t0\n")
-    pairs = read_pairs(photos / "pairs.tsv", photos)
-    assert pairs[0] == Pair(photos / "a.jpg", photos / "b.jpg", mated=True)
-    scored = score_pairs(pairs, {photos / "a.jpg": photo("a", 0.0), photos / "b.jpg": photo("b", 0.5)})
-    assert scored.mated == pytest.approx(np.cos(0.5), abs=1e-6)
-    assert scored.non_mated == pytest.approx(np.cos(0.5), abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a.jpg\tb.jpg\n", ":1 is no pair"),
-        ("a.jpg\tb.jpg\t1\na.jpg\tc.jpg\t0\n", ":2: there is no"),
-        ("a.jpg\tb.jpg\tyes\n", ":1 is no pair"),
-        ("a.jpg\tb.jpg\t1\n", "lacks mated or non-mated"),
-        ("", "lacks mated or non-mated"),
-    ],
-)
-def test_a_list_that_is_none_is_one_clear_error(photos, text, words):
-    (photos / "pairs.tsv").write_text(text)
-    with pytest.raises(UnusableInputError, match=words):
-        read_pairs(photos / "pairs.tsv", photos)
 
 
 def test_nothing_to_compare_is_one_clear_error():
     with pytest.raises(UnusableInputError, match="No photo shows a face"):
         score_people({"a": [photo("a")], "b": [photo("b")]})
     with pytest.raises(UnusableInputError, match="no comparisons of one"):
-        report(score_people({"a": [photo("a", 0.1)], "b": [photo("b", 0.2)]}), threshold=0.5, model="m", max_fmr=0.1)
+        score_people({"a": [photo("a", 0.1)], "b": [photo("b", 0.2)]})
+    with pytest.raises(UnusableInputError, match="no comparisons of one"):
+        score_people({"a": [photo("a", 0.1), photo("a2", 0.2)], "b": [photo("b")]})

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegate.core import rates
+from facegate.errors import UnusableInputError
+from facegate.verifier.allpairs import score_people
+from facegate.verifier.groups import by_group, read_groups
+from facegate.verifier.photos import Photo
+
+NAMES = [f"p{at}" for at in range(30)]
+GROUPS = {name: "near" if at < 15 else "far" for at, name in enumerate(NAMES)}
+OWNERS = np.repeat(np.arange(30), 4)
+
+
+def templates():
+    """The first fifteen people lie in one narrow corner, so strangers among them are alike."""
+    draw = np.random.default_rng(4)
+    people = draw.normal(size=(30, 12))
+    people[:15] = people[0] + 0.6 * people[:15]
+    raw = people[OWNERS] + 0.4 * draw.normal(size=(len(OWNERS), 12))
+    return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder():
+    people = {name: [] for name in NAMES}
+    for owner, template in zip(OWNERS, templates(), strict=True):
+        people[NAMES[owner]].append(Photo(Path("x"), template))
+    return people
+
+
+def slowly(mask, threshold):
+    """Both rates among some people, pair by pair."""
+    made, own, other = templates(), [], []
+    for one in range(len(OWNERS)):
+        for two in range(one):
+            if mask[OWNERS[one]] and mask[OWNERS[two]]:
+                (own if OWNERS[one] == OWNERS[two] else other).append(float(made[one] @ made[two]))
+    return rates.fmr(threshold, np.array(other)), rates.fnmr(threshold, np.array(own)), len(other)
+
+
+@pytest.mark.parametrize("most", [10**6, 2500])
+def test_each_group_has_the_rates_of_its_own_comparisons(folder, most):
+    found = by_group(score_people(folder, most=most), NAMES, GROUPS, 0.75)
+    for group, row in found["by_group"].items():
+        fmr, fnmr, count = slowly(np.array([GROUPS[name] == group for name in NAMES]), 0.75)
+        assert (row["fmr"]["rate"], row["fnmr"]["rate"], row["non_mated"]) == pytest.approx((fmr, fnmr, count))
+        assert row["fmr"]["people_lower"] <= fmr <= row["fmr"]["people_upper"]
+        assert (row["people"], row["photos"]) == (15, 60)
+    near = found["by_group"]["near"]
+    assert near["fmr_ratio"] == near["fmr"]["rate"] / found["whole_fmr"]["rate"] > 2
+    assert found["worst_fmr"] == {"group": "near", "ratio": near["fmr_ratio"]}
+
+
+def test_who_is_in_no_group_counts_in_the_whole_only(folder):
+    some = dict.fromkeys(NAMES[:5], "some")
+    scored = score_people(folder)
+    found = by_group(scored, NAMES, some | {"nobody": "other"}, 0.75)
+    assert list(found["by_group"]) == ["some"]
+    assert found["people_without_group"] == 25
+    assert found["whole_fmr"]["of"] == scored.non_mated.total
+    with pytest.raises(UnusableInputError, match="Nobody in the folder"):
+        by_group(scored, NAMES, {"nobody": "other"}, 0.75)
+
+
+def test_a_group_of_one_has_no_fmr_and_no_ratio(folder):
+    found = by_group(score_people(folder), NAMES, {"p0": "alone"}, 0.75)
+    assert found["by_group"]["alone"]["fmr"] is None
+    assert found["by_group"]["alone"]["fnmr"]["of"] == 6
+    assert found["worst_fmr"] is None
+
+
+def test_a_threshold_below_what_was_kept_is_refused(folder):
+    with pytest.raises(UnusableInputError, match="too many strangers"):
+        by_group(score_people(folder, most=50), NAMES, GROUPS, -0.5)
+
+
+@pytest.mark.parametrize("text", ["p0\n", "p0\tnear\tfar\n", "\tnear\n", "p0\t\n", "p0\tnear\np0\tfar\n"])
+def test_a_list_that_is_none_is_one_clear_error(tmp_path, text):
+    (tmp_path / "groups.tsv").write_text(text)
+    with pytest.raises(UnusableInputError, match="is no person and group"):
+        read_groups(tmp_path / "groups.tsv")
+
+
+def test_a_list_of_groups_is_read(tmp_path):
+    (tmp_path / "groups.tsv").write_text("p0\tnear\n\np1\tfar away\np0\tnear\n")
+    assert read_groups(tmp_path / "groups.tsv") == {"p0": "near", "p1": "far away"}
+    with pytest.raises(UnusableInputError, match="cannot be read"):
+        read_groups(tmp_path / "nothing.tsv")

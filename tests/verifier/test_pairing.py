@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegate.errors import UnusableInputError
+from facegate.verifier.pairing import Pair, people_of, read_pairs, score_pairs
+from facegate.verifier.photos import Photo
+
+
+def photo(name, angle=None):
+    template = None if angle is None else np.array([np.cos(angle), np.sin(angle)], np.float32)
+    return Photo(Path(name), template, "" if angle is not None else "no face was found")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("a.jpg", "b.jpg", 'c "quoted.jpg'):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_a_list_of_pairs_is_read_and_scored(photos):
+    (photos / "pairs.tsv").write_text("a.jpg\tb.jpg\t1\n\na.jpg\tb.jpg\t0\r\n")
+    pairs = read_pairs(photos / "pairs.tsv", photos)
+    assert pairs[0] == Pair(photos / "a.jpg", photos / "b.jpg", mated=True)
+    scored = score_pairs(pairs, {photos / "a.jpg": photo("a", 0.0), photos / "b.jpg": photo("b", 0.5)})
+    assert scored.mated.scores == pytest.approx(np.cos(0.5), abs=1e-6)
+    assert scored.top.scores == pytest.approx(np.cos(0.5), abs=1e-6)
+
+
+def test_names_may_hold_quotes_and_a_list_may_begin_with_a_byte_order_mark(photos):
+    (photos / "pairs.tsv").write_bytes('\ufeffa.jpg\tc "quoted.jpg\t1\na.jpg\tb.jpg\t0\n'.encode())
+    assert read_pairs(photos / "pairs.tsv", photos)[0].right == photos / 'c "quoted.jpg'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a.jpg\tb.jpg\n", ":1 is no pair"),
+        ("a.jpg\tb.jpg\t1\na.jpg\tc.jpg\t0\n", ":2: there is no"),
+        ("a.jpg\tb.jpg\tyes\n", ":1 is no pair"),
+        ("a.jpg b.jpg 1\n", ":1 is no pair"),
+        ("a.jpg\tb.jpg\t1\n", "lacks mated or non-mated"),
+        ("", "lacks mated or non-mated"),
+    ],
+)
+def test_a_list_that_is_none_is_one_clear_error(photos, text, words):
+    (photos / "pairs.tsv").write_text(text)
+    with pytest.raises(UnusableInputError, match=words):
+        read_pairs(photos / "pairs.tsv", photos)
+
+
+def test_a_list_or_a_root_that_is_not_there_is_one_clear_error(photos):
+    (photos / "binary.tsv").write_bytes(b"\xff\xfe\x00\x01")
+    for listing, root in (("no.tsv", photos), ("binary.tsv", photos), ("binary.tsv", photos / "nowhere")):
+        with pytest.raises(UnusableInputError):
+            read_pairs(photos / listing, root)
+
+
+def pair(left, right, mated):
+    return Pair(Path(left), Path(right), bool(mated))
+
+
+def test_people_are_the_folders_where_photos_lie_by_person():
+    pairs = [pair("ada/1", "ada/2", 1), pair("ada/1", "bea/1", 0), pair("bea/1", "cat/9", 0)]
+    people = people_of(pairs)
+    assert people[Path("ada/1")] == people[Path("ada/2")]
+    assert len(set(people.values())) == 3
+
+
+def test_people_are_what_mated_pairs_join_where_folders_say_nothing():
+    pairs = [pair("1", "2", 1), pair("2", "3", 1), pair("4", "5", 1), pair("1", "4", 0), pair("3", "6", 0)]
+    people = people_of(pairs)
+    assert people[Path("1")] == people[Path("3")] != people[Path("4")] == people[Path("5")]
+    assert len(set(people.values())) == 3
+
+
+def test_pairs_that_cannot_be_compared_are_counted_by_kind_and_person():
+    pairs = [pair("a/1", "a/2", 1), pair("a/1", "a/3", 1), pair("a/1", "b/1", 0), pair("a/3", "b/1", 0)]
+    shown = {Path("a/1"): photo("1", 0.1), Path("a/2"): photo("2", 0.2), Path("a/3"): photo("3"),
+             Path("b/1"): photo("b", 1.0)}  # fmt: skip
+    scored = score_pairs(pairs, shown)
+    assert scored.lost.tolist() == [1, 0]
+    assert (scored.mated_failures, scored.non_mated_failures, scored.failures_to_acquire) == (1, 1, 1)
+
+
+def test_pairs_without_a_face_on_any_are_one_clear_error():
+    pairs = [pair("a/1", "a/2", 1), pair("a/1", "b/1", 0)]
+    with pytest.raises(UnusableInputError, match="no comparisons of one"):
+        score_pairs(pairs, {Path(name): photo(name) for name in ("a/1", "a/2", "b/1")})
