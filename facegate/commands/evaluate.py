@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from facegate.commands.output import console, print_json, print_table, say
+from facegate.commands.output import console, print_json, print_table, say, warn
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
@@ -124,7 +124,11 @@ def opened(
     from facegate.verifier.contestants import open_side_by_side  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract  # noqa: PLC0415
 
-    return open_side_by_side(load_settings(), names or [], InputContract(size, template, rgb, mean, std))
+    reader = open_side_by_side(load_settings(), names or [], InputContract(size, template, rgb, mean, std))
+    for one in reader.contestants:
+        if one.note:
+            warn(one.note)
+    return reader
 
 
 def read_with_progress(reader: "PhotoReader", paths: list[Path]) -> Iterator["Photo"]:

@@ -15,9 +15,10 @@ from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import Settings
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.importing import MOST_BYTES, probe
+from facegate.verifier.importing import MOST_BYTES
 from facegate.verifier.library import library_of
 from facegate.verifier.photos import Photo, look_at
+from facegate.verifier.probing import probe
 from facegate.vision.align import Alignment
 from facegate.vision.detect import YuNetDetector
 
@@ -34,12 +35,14 @@ class Contestant:
         extractor: Makes its templates.
         alignment: How it wants its crops.
         calibration: What its scores mean; None for a bare file.
+        note: What is odd about it, for who named it, or empty.
     """
 
     id: str
     extractor: TemplateExtractor
     alignment: Alignment
     calibration: Calibration | None
+    note: str = ""
 
     def threshold(self, target_fmr: float) -> float | None:
         """Return the shipped threshold for an FMR per comparison, or None for a bare file.
@@ -112,17 +115,18 @@ def open_side_by_side(settings: Settings, names: Sequence[str], contract: InputC
     Raises:
         UnusableInputError: One cannot be used, two have one name, or there are too many.
     """
-    opened = [_opened(settings, name, contract) for name in names or [""]]
+    detector = YuNetDetector(settings.vision.detector)
+    opened = [_opened(settings, name, contract, detector) for name in names or [""]]
     if len({one.id for one in opened}) < len(opened):
         raise UnusableInputError("One network is named twice", "Name each once")
     if len(opened) > MOST:
         raise UnusableInputError(f"{len(opened)} networks are more than {MOST}", "Measure some of them")
-    return SideBySide(opened, YuNetDetector(settings.vision.detector), settings.vision.max_pixels)
+    return SideBySide(opened, detector, settings.vision.max_pixels)
 
 
-def _opened(settings: Settings, name: str, contract: InputContract) -> Contestant:
+def _opened(settings: Settings, name: str, contract: InputContract, detector: FaceDetector) -> Contestant:
     if name.lower().endswith(".onnx"):
-        return bare(Path(name), contract, settings.verifier.threads)
+        return bare(Path(name), contract, detector, settings.verifier.threads)
     try:
         model = library_of(settings).load(name)
         extractor = model.extractor(settings.verifier.threads)
@@ -133,8 +137,8 @@ def _opened(settings: Settings, name: str, contract: InputContract) -> Contestan
     return Contestant(model.id, extractor, model.card.contract.alignment, model.calibration)
 
 
-def bare(network: Path, contract: InputContract, threads: int) -> Contestant:
-    """Open an ONNX file that is in no library.
+def bare(network: Path, contract: InputContract, detector: FaceDetector, threads: int) -> Contestant:
+    """Open an ONNX file that is in no library, under the contract with which it tells composites apart.
 
     Raises:
         UnusableInputError: It is no embedding network with this contract.
@@ -143,8 +147,9 @@ def bare(network: Path, contract: InputContract, threads: int) -> Contestant:
         raise UnusableInputError(
             f"{network} is no file of at most {MOST_BYTES / 1e6:.0f} MB", "Name an ONNX file or a model: models list"
         )
-    probe(network, contract)
+    seen = probe(network, contract, detector).contract
     digest = hashlib.sha256(network.read_bytes()).hexdigest()
     name = f"{network.stem}@{digest[:12]}"
-    extractor = OnnxExtractor(network, model=name, contract=contract, threads=threads)
-    return Contestant(name, extractor, contract.alignment, None)
+    extractor = OnnxExtractor(network, model=name, contract=seen, threads=threads)
+    note = "" if seen == contract else f"{network.name} sees faces with --mean {seen.mean:g} --std {seen.std:g} only"
+    return Contestant(name, extractor, seen.alignment, None, note)

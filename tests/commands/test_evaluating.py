@@ -112,7 +112,7 @@ def test_networks_that_cannot_be_used_are_one_line(folder, bare, tmp_path, capsy
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(bare.read_bytes()[:-1000])
     assert "cut.onnx" in refused(capsys, ["folder", folder, "--model", cut, *BARE])
-    assert "does not take such crops" in refused(capsys, ["folder", folder, "--model", bare])
+    assert "not crops of 112 pixels" in refused(capsys, ["folder", folder, "--model", bare])
     assert "no file" in refused(capsys, ["folder", folder, "--model", tmp_path / "none.onnx"])
     assert "no model" in refused(capsys, ["folder", folder, "--model", "nobody"])
     twice = ["--model", str(bare), "--model", str(bare)]
