@@ -1,4 +1,4 @@
-"""`facegate evaluate pairs` and `folder`: error rates that anyone can run, of one network or of several."""
+"""`facegate evaluate pairs`, `folder` and `oneshot`: error rates that anyone can run, of one network or of several."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from facegate.commands.oneshot import evaluate_oneshot
 from facegate.commands.output import console, print_json, print_table, say, warn
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 app = typer.Typer(help="Error rates of a network on pictures.", no_args_is_help=True, add_completion=False)
+app.command("oneshot")(evaluate_oneshot)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Models = Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facegate.commands.importing import fetch, import_model
+from facegate.commands.oneshot import train_oneshot
 from facegate.commands.output import print_json, print_table, say, warn
 from facegate.commands.training import train
 from facegate.settings import Settings, load_settings
@@ -16,6 +17,7 @@ app = typer.Typer(help="The networks.", no_args_is_help=True, add_completion=Fal
 app.command("train")(train)
 app.command("import")(import_model)
 app.command("fetch")(fetch)
+app.command("train-oneshot")(train_oneshot)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.")]

@@ -1,0 +1,103 @@
+"""The recipes of the two one-shot networks, for anyone to repeat.
+
+The paper's network is learnt in two stages, the second from where the first one stopped: its sketch, which costs a
+third of the time a picture, then the network itself (see `oneshot_networks`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from facegate.siamese.oneshot_batches import BatchShape
+from facegate.siamese.oneshot_distortion import Distortion
+from facegate.siamese.oneshot_drawings import Drawings
+from facegate.siamese.oneshot_networks import EmbeddingTwins, OneShotTwins, PaperTwins
+from facegate.siamese.oneshot_training import Progress, Recipe, Run
+
+WAVERING: Final = Distortion(elastic=2.0)
+EMBEDDING: Final = Recipe(steps=4000, shape=BatchShape(4, 16, 2), distortion=WAVERING)
+SKETCH: Final = Recipe(
+    steps=2000, shape=BatchShape(3, 16, 2), distortion=WAVERING, tasks=8, average=0.99, cooling=0.3, every=150
+)
+PAPER: Final = replace(SKETCH, steps=400, rate=3e-4, warmup=20, cooling=0.8, every=50)
+MEASURED: Final = 20
+"""Batches on which the norms of a grown sketch are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One of a recipe's runs: its name, also its folder's, and its recipe."""
+
+    name: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of it: the network's file, and its share of right answers on held-out alphabets."""
+
+    path: Path
+    held_out: float
+
+
+def stages(network: str, *, seed: int, steps: int | None = None) -> tuple[Stage, ...]:
+    """Return the runs that make a network; with `steps`, each that many steps long."""
+    known = {
+        "embedding": (Stage("embedding", EMBEDDING),),
+        "paper": (Stage("sketch", SKETCH), Stage("paper", PAPER)),
+    }
+    return tuple(
+        replace(stage, recipe=replace(stage.recipe, seed=seed, steps=steps or stage.recipe.steps))
+        for stage in known[network]
+    )
+
+
+def train(
+    drawings: Drawings,
+    plan: tuple[Stage, ...],
+    out: Path,
+    *,
+    resume: bool,
+    device: str,
+    report: Callable[[str, Progress], None],
+    moved: Callable[[str, int, float], None],
+) -> Trained:
+    """Go through the stages, each in its folder below `out`.
+
+    Args:
+        drawings: Of all alphabets; some are held out to choose on.
+        plan: The stages.
+        out: The runs' folder.
+        resume: Go on from the last checkpoint of each stage.
+        device: Where to compute.
+        report: Told the stage's name and how it stands, at each checkpoint.
+        moved: Told the stage's name, the step and its loss, at each step.
+    """
+    before: OneShotTwins | None = None
+    held_out = 0.0
+    for stage in plan:
+        torch.manual_seed(stage.recipe.seed)
+        run = Run(start(stage.name, before), drawings, stage.recipe, out / stage.name, device)
+        if not (resume and run.resume()) and before is not None:
+            run.measure(MEASURED)
+        held_out = run.train(partial(report, stage.name), partial(moved, stage.name))
+        before = run.averaged
+    return Trained(out / plan[-1].name / "network.npz", held_out)
+
+
+def start(stage: str, before: OneShotTwins | None) -> OneShotTwins:
+    """Return the network that a stage begins with: random weights, or the sketch of the stage before, grown."""
+    if stage == "embedding":
+        return EmbeddingTwins()
+    if isinstance(before, PaperTwins) and before.sketch:
+        return before.cpu().grown()
+    return PaperTwins(norms=True, sketch=stage == "sketch")
+
+
+def device() -> str:
+    """Return where to compute: `cuda` where there is a GPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
