@@ -103,7 +103,9 @@ def folder(  # noqa: PLR0917 - typer passes options by name
     reader = opened(model, size, mean, std, rgb=rgb, template=template)
     thresholds = [one.threshold(max_fmr) for one in reader.contestants]
     if member_of is not None and None in thresholds:
-        raise UnusableInputError("An ONNX file has no threshold to tell groups at", "Import it: facegate models import")
+        raise UnusableInputError(
+            "An uncalibrated network has no threshold to tell groups at", "Calibrate it: facegate calibrate DIR"
+        )
     paths = [path for own in found.values() for path in own]
     read = list(tracked(reader.read_all(paths), len(paths), "photos"))
     scored = []

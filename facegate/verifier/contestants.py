@@ -45,12 +45,12 @@ class Contestant:
     note: str = ""
 
     def threshold(self, target_fmr: float) -> float | None:
-        """Return the shipped threshold for an FMR per comparison, or None for a bare file.
+        """Return the shipped threshold for an FMR per comparison, or None for a network that nobody calibrated.
 
         Raises:
             UnusableInputError: Its calibration does not support the FMR.
         """
-        if self.calibration is None:
+        if self.calibration is None or not self.calibration.measured:
             return None
         threshold = self.calibration.threshold(target_fmr)
         if threshold is None:

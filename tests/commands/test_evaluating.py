@@ -162,3 +162,12 @@ def test_what_cannot_be_evaluated_is_one_line(tmp_path, folder, pairs, capsys):
     pairs.write_text("p0/0.webp,p0/1.webp,1\n")
     assert ":1 is no pair" in refused(capsys, ["pairs", "--images", folder, "--pairs", pairs])
     assert "supports no FMR of 1e-12" in refused(capsys, ["folder", folder, "--max-fmr", "1e-12"])
+
+
+def test_a_network_that_was_imported_without_people_is_measured_without_a_threshold(folder, bare, capsys):
+    assert run(["models", "import", "other", str(bare), *BARE]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", "folder", str(folder), "--model", "other", "--json"]) == 0
+    document = said(capsys)
+    assert document["at_shipped_threshold"] is None
+    assert document["eer"] == 0
