@@ -174,6 +174,14 @@ def remove(
 
 
 @app.command()
+def drift(as_json: AsJson = False) -> None:
+    """Say whose scores sink, at which cameras, and who are too alike, from the decisions of a year."""
+    from facegate.commands.drift import show_drift  # noqa: PLC0415 - it needs the network
+
+    show_drift(as_json=as_json)
+
+
+@app.command()
 def export(
     user: Slug,
     file: Annotated[Path | None, typer.Argument(help="New file; default USER.json in this folder.")] = None,

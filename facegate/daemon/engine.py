@@ -34,6 +34,13 @@ class Engine:
         The target is the share of strangers that may be taken for *anybody* enrolled, so it tightens with the gallery:
         each reference is a stranger's try of its own.
         """
+        return self._threshold(door.target_fmr or target_fmr, roster)
+
+    def usual_threshold(self, target_fmr: float) -> float | None:
+        """Return the same of a door that asks for nothing of its own, as the gallery is now."""
+        return self._threshold(target_fmr, self.roster)
+
+    def _threshold(self, target_fmr: float, roster: Roster) -> float | None:
         if self.calibration is None:
             return None
-        return self.calibration.gallery_threshold(door.target_fmr or target_fmr, len(roster.references))
+        return self.calibration.gallery_threshold(target_fmr, len(roster.references))

@@ -35,7 +35,7 @@ from facegate.daemon.herald import Herald
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
-from facegate.daemon.jobs import NIGHT_GRACE_SECONDS, RETENTION, Job, every, schedule, trigger_of
+from facegate.daemon.jobs import MONTHLY, NIGHT_GRACE_SECONDS, RETENTION, Job, every, schedule, trigger_of
 from facegate.daemon.learning import Learning, cause_of
 from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
@@ -50,6 +50,7 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
+from facegate.verifier.drifting import drift
 from facegate.verifier.library import library_of
 from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
@@ -340,10 +341,18 @@ class Service:
         night = trigger_of(parse_schedule(self.settings.finetune.schedule))
         return [
             Job("retention", self._retain, RETENTION, NIGHT_GRACE_SECONDS),
+            Job("drift", self._watch_drift, MONTHLY, NIGHT_GRACE_SECONDS),
             Job("catch_up", self._books.catch_up, every(5)),
             Job("finetune_due", self._learn_if_due, every(DUE_SECONDS)),
             Job("finetune", lambda: self._learning.run("schedule"), night, NIGHT_GRACE_SECONDS),
         ]
+
+    def _watch_drift(self) -> None:
+        """Name in the log whose scores sink and who are too alike: what `facegate users drift` says."""
+        engine, margin = self._gate.engine, self.settings.gate.margin
+        references, threshold = engine.roster.references, engine.usual_threshold(self.settings.gate.target_fmr)
+        for line in drift(self._storage.decisions, references, threshold, margin, self._clock.now()).advice():
+            log.warning("drift: %s", line)
 
     def _learn_if_due(self) -> None:
         self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))

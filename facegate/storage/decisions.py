@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -26,6 +27,9 @@ STRANGERS: Final = (Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.ATTACK_SUSPECTED, 
 
 GENESIS: Final = "0" * 64
 """The hash before the first decision."""
+
+LOT: Final = 2000
+"""So many decisions are read at a time where all of a year are wanted."""
 
 Word = str  # "confirmed" or "denied"
 Query = Select[int, str, str | None, datetime | None, str | None]
@@ -118,6 +122,15 @@ class SqlDecisionLog:
         """Return the decisions that were recorded after one, the oldest first: for following."""
         statement = _filtered(_columns(), filters).where(DecisionRow.position > position)
         return self._fetch(statement.order_by(DecisionRow.position).limit(limit))
+
+    def known(self, since: datetime) -> Iterator[Recorded]:
+        """Yield the decisions since a moment that say who was there, or an operator says so, the oldest first."""
+        named = DecisionRow.user.is_not(None) | DecisionRow.word_user.is_not(None)
+        statement = _columns().where(DecisionRow.decided_at >= since, named).order_by(DecisionRow.position)
+        at = 0
+        while rows := self._fetch(statement.where(DecisionRow.position > at).limit(LOT)):
+            at = rows[-1].position
+            yield from rows
 
     def count_of(self, user: str) -> int:
         """Return how many decisions name a user."""
