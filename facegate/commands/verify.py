@@ -66,10 +66,12 @@ def identify(
 
     from facegate.commands.drawing import MOST_TILES, checked_target_file, draw  # noqa: PLC0415
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
+    from facegate.core.arming import measured  # noqa: PLC0415
     from facegate.storage import open_storage  # noqa: PLC0415
     from facegate.verifier.identifying import Rule, photos_under, supported_threshold  # noqa: PLC0415
     from facegate.verifier.identifying import identify as identified  # noqa: PLC0415
     from facegate.verifier.photos import open_reader  # noqa: PLC0415
+    from facegate.verifier.strangers import strangers_of  # noqa: PLC0415
 
     settings = load_settings()
     paths = [photo for path in photos for photo in photos_under(path)]
@@ -77,8 +79,11 @@ def identify(
     model, reader = open_reader(settings)
     with open_storage(settings) as storage:
         roster = storage.gallery.roster(model.id)
-    threshold = supported_threshold(model.calibration, settings.gate.target_fmr, len(roster.references))
-    rule, now = Rule(model.calibration, threshold, settings.gate.margin), datetime.now(UTC)
+    arming = measured(roster.references, model.calibration, strangers_of(settings, model))
+    threshold = supported_threshold(
+        model.calibration, settings.gate.target_fmr, len(roster.references), arming.strictness
+    )
+    rule, now = Rule(model.calibration, threshold, settings.gate.margin, arming), datetime.now(UTC)
     rows: list[Identified] = []
     drawn: list[tuple[Photo, str, bool]] = []
     for photo in read_with_progress(reader, paths):

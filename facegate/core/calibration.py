@@ -6,11 +6,13 @@ both are on the safe side. Above the highest score that was seen the bound is ab
 below it is ever claimed. The bound takes comparisons for independent; those of few people are not, so `source` says
 how many people there were.
 
-A gallery of N users lets a stranger try N times: 1 - (1 - FMR)^N of strangers score this high against anybody.
+A gallery of N references lets a stranger try N times, and a visit of k frames k times each: 1 - (1 - FMR)^(N k) of
+strangers score this high against anybody. For shares as small as are asked for that is N k FMR, which bounds it
+whatever the comparisons have in common.
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from facegate.core.counted import Counted, counted
 from facegate.core.rates import NotEnoughScoresError, Scores, checked, fnmr, upper_bound
 
 KNOTS_PER_DECADE: Final = 24
@@ -106,22 +109,53 @@ class Calibration:
         """
         return next((knot.score for knot in self.knots if knot.fmr <= target_fmr), None)
 
-    def gallery_fmr(self, score: float, users: int) -> float:
-        """Return the share of strangers who reach a score against anybody of so many users, in [0, 1]."""
+    def gallery_fmr(self, score: float, tries: float) -> float:
+        """Return the share of strangers who reach a score in so many comparisons, in [0, 1]: one for each reference."""
         rate = self.fmr(score)
-        return 0.0 if users < 1 else 1.0 if rate >= 1.0 else -math.expm1(users * math.log1p(-rate))
+        return 0.0 if tries <= 0 else 1.0 if rate >= 1.0 else -math.expm1(tries * math.log1p(-rate))
 
-    def gallery_threshold(self, target_fmr: float, users: int) -> float | None:
-        """Return the lowest score of the curve that at most `target_fmr` of strangers reach against anybody.
+    def gallery_threshold(self, target_fmr: float, tries: float) -> float | None:
+        """Return the lowest score of the curve that at most `target_fmr` of strangers reach in so many comparisons.
 
         Args:
             target_fmr: Share of strangers who may be taken for any of the users, in (0, 1).
-            users: How many users there are; none counts as one.
+            tries: How many references there are; fewer than one counts as one.
 
         Returns:
-            The threshold, or None where the counts do not support the target for so many users.
+            The threshold, or None where the counts do not support the target for so many.
         """
-        return next((k.score for k in self.knots if self.gallery_fmr(k.score, max(users, 1)) <= target_fmr), None)
+        allowed = bisect_left(
+            self.knots, -target_fmr, key=lambda knot: -self.gallery_fmr(knot.score, max(tries, 1.0))
+        )  # the rates fall, so their negatives rise
+        return self.knots[allowed].score if allowed < len(self.knots) else None
+
+    def visit_threshold(
+        self, target_far: float, *, references: int, attempts: float = 1.0, strictness: float = 1.0
+    ) -> float | None:
+        """Return the lowest score that at most `target_far` of strangers reach in a whole visit.
+
+        A stranger has a try for each reference and each attempt: 1 - (1 - FMR)^(N k) of them reach the score. Frames of
+        one visit are alike, so fewer do; how many fewer is another thing at every door and is not counted on.
+
+        Args:
+            target_far: Share of strangers' visits that may end in somebody's name, in (0, 1).
+            references: N, how many there are.
+            attempts: k, frames that a visit may have, over the frames that must agree: of strangers with a mean of m
+                matching frames at most m/a have a of them (Markov).
+            strictness: How many times more often strangers match this gallery than the curve says; at least 1.
+        """
+        tries = max(references, 1) * max(attempts, 1.0)
+        return self.gallery_threshold(target_far, tries * max(strictness, 1.0))
+
+    def counted_non_mated(self) -> Counted:
+        """Return the non-mated scores, each at the knot below it: what the curve was made of, as coarse as it is."""
+        reached = np.array([self.non_mated, *(knot.reached for knot in self.knots)])
+        return counted(np.array([-1.0, *(knot.score for knot in self.knots)]), reached - np.append(reached[1:], 0))
+
+    def counted_mated(self) -> Counted:
+        """Return the mated scores, each at the knot below it."""
+        below = np.rint(np.array([0.0, *self.mated.fnmr, 1.0]) * self.mated.comparisons).astype(np.int64)
+        return counted(np.array([-1.0, *(knot.score for knot in self.knots)]), np.diff(below))
 
     def fnmr(self, score: float) -> float:
         """Return the share of mated comparisons that fell below the next knot at or above a score: at most so many."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.arming import Arming
 from facegate.core.comparison import References, Templates
 from facegate.core.decision import Decision
 from facegate.core.frame import Face, Frame, Pixels
@@ -78,12 +79,21 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roster:
-    """Who is enrolled and which doors there are, at one revision; never changed, only replaced."""
+    """Who is enrolled and which doors there are, at one revision; never changed, only replaced.
+
+    Without `arming`, what was measured of the references, no door is armed.
+    """
 
     revision: int
     references: References
     users: Mapping[str, User]
     doors: Mapping[str, Door]
+    arming: Arming | None = None
+
+    @property
+    def armed(self) -> Arming | None:
+        """What was measured of exactly these references; None: nothing, or of others."""
+        return self.arming if self.arming is not None and self.arming.fits(self.references) else None
 
     def door_of(self, camera: str) -> Door | None:
         """Return the door that has the camera."""

@@ -18,7 +18,7 @@ class Circumstances:
         id: The decision's id.
         user: Whom the verdict named, as the roster knows them now; None if nobody or no longer there.
         history: What happened at the door lately.
-        threshold: The score that names a user at this door, or None: not armed.
+        threshold: The score that names the verdict's user at this door, or None: not armed.
         model: Name and digest of the network in charge.
         max_age_seconds: A grant rests on no older frame.
         grant_seconds: How long the decision is worth anything.

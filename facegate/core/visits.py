@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
+from facegate.core.arming import Relative
 from facegate.core.decision import Reason
 from facegate.core.sighting import Sighting
 
@@ -45,22 +46,35 @@ class VisitRule:
     """What a visit must show at one door.
 
     Attributes:
-        threshold: Score that names a user, or None: the door is not armed and nobody is named.
+        threshold: Score that names a user where one frame is the whole visit, or None: the door is not armed and nobody
+            is named.
+        threshold_of_many: The same for each frame of a visit that may have many: a stranger has more tries in it.
         margin: How far every other user's score must stay behind, in [0, 2].
         agreeing_frames: Distinct frames that must name the same user, >= 1.
         frames_per_visit: The visit is settled after so many frames with a face, >= 1.
         visit_seconds: Or so long after its first face, > 0.
         hunt_seconds: Or so long after its last hunt began without any face, > 0.
         alone: More than one face in a frame is refused as `several_faces`.
+        nearest: Score of each user with the most alike other user: their own threshold stays the margin above it.
+        unarmed: Why the door is not armed, where it is not.
     """
 
     threshold: float | None
+    threshold_of_many: float | None
     margin: float
     agreeing_frames: int
     frames_per_visit: int
     visit_seconds: float
     hunt_seconds: float
     alone: bool = False
+    nearest: Mapping[str, Relative] = field(default_factory=lambda: MappingProxyType({}))
+    unarmed: str = "no calibrated threshold"
+
+    def required(self, user: str | None, *, lone: bool) -> float | None:
+        """Return the score that names a user: the door's threshold, or more; None where the door is not armed."""
+        door = self.threshold if lone else self.threshold_of_many
+        other = self.nearest.get(user) if user is not None else None
+        return door if door is None or other is None else max(door, other.score + self.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a visit ended: `MATCH` names a user whom policy may still refuse; every other reason is a deny."""
+    """How a visit ended: `MATCH` names a user whom policy may still refuse; every other reason is a deny.
+
+    `lone`: it was one frame by itself, and judged as such.
+    """
 
     reason: Reason
     detail: str
@@ -89,6 +106,7 @@ class Verdict:
     cameras: tuple[str, ...]
     events: tuple[str, ...]
     frames: int
+    lone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,7 @@ class Visit:
         frames: Frames with a face so far.
         best: The most telling sighting so far, with its reason and detail.
         last: The newest sighting: its frame's age is the age of what is decided.
+        lone: It is one frame that is decided at once.
     """
 
     opened_at: datetime
@@ -118,20 +137,28 @@ class Visit:
     frames: int = 0
     best: Judged | None = None
     last: Sighting | None = None
+    lone: bool = False
 
 
-def judge(sighting: Sighting, rule: VisitRule) -> Judged:  # noqa: PLR0911 - a clause, a way out
-    """Say what one sighting is worth by itself; `MATCH` only when every clause says yes."""
+def judge(sighting: Sighting, rule: VisitRule, *, lone: bool) -> Judged:  # noqa: PLR0911 - a clause, a way out
+    """Say what one sighting is worth by itself; `MATCH` only when every clause says yes.
+
+    Args:
+        sighting: What was seen.
+        rule: What must be shown.
+        lone: The sighting is a visit of its own; else one of many that a stranger may try.
+    """
     if sighting.flaw is not None:
         return Judged(sighting.flaw, sighting.detail, sighting)
-    if rule.threshold is None:
-        return Judged(Reason.NOT_ARMED, "no calibrated threshold", sighting)
+    threshold = rule.required(sighting.user, lone=lone)
+    if threshold is None:
+        return Judged(Reason.NOT_ARMED, rule.unarmed, sighting)
     if rule.alone and sighting.faces > 1:
         return Judged(Reason.SEVERAL_FACES, f"{sighting.faces} faces", sighting)
     if sighting.user is None or sighting.score is None:
         return Judged(Reason.NO_MATCH, "nobody is enrolled", sighting)
-    if not sighting.score >= rule.threshold:  # not "<": NaN must deny
-        return Judged(Reason.NO_MATCH, "", sighting)
+    if not sighting.score >= threshold:  # not "<": NaN must deny
+        return Judged(Reason.NO_MATCH, _too_alike(sighting, rule, lone=lone), sighting)
     if sighting.runner_up is not None and not sighting.score - sighting.runner_up >= rule.margin:
         gap = sighting.score - sighting.runner_up
         return Judged(Reason.AMBIGUOUS, f"runner-up {gap:.3f} behind < {rule.margin:.3f}", sighting)
@@ -150,13 +177,14 @@ def seen(visit: Visit | None, sighting: Sighting, rule: VisitRule) -> tuple[Visi
     A sighting that shows no face joins the visit that is open; in no open visit it is a visit of its own and ends at
     once. So does a frame that could not be read or compared, unless it belongs to the open visit's own events.
     """
-    judged = judge(sighting, rule)
+    at_once = visit is None and not sighting.hunted and rule.agreeing_frames == 1
+    judged = judge(sighting, rule, lone=at_once)
     faceless = judged.reason in FACELESS
     ours = visit is not None and (sighting.event in visit.events or judged.reason is Reason.NO_FACE)
     if faceless and not ours:
         lone = _joined(Visit(opened_at=sighting.received_at), sighting.event, sighting.camera)
         return visit, settle(replace(lone, best=judged, last=sighting))
-    visit = _joined(visit or Visit(opened_at=sighting.received_at), sighting.event, sighting.camera)
+    visit = _joined(visit or Visit(opened_at=sighting.received_at, lone=at_once), sighting.event, sighting.camera)
     visit = _with(visit, judged, faceless=faceless)
     if _agreed(visit, rule) is not None or _full(visit, rule):
         return None, settle(visit, rule)
@@ -198,7 +226,16 @@ def settle(visit: Visit, rule: VisitRule | None = None) -> Verdict:
         cameras=visit.cameras,
         events=visit.events,
         frames=visit.frames,
+        lone=visit.lone,
     )
+
+
+def _too_alike(sighting: Sighting, rule: VisitRule, *, lone: bool) -> str:
+    """Say so where a score that would open the door to others does not, because another user is too alike."""
+    door, other = rule.required(None, lone=lone), rule.nearest.get(sighting.user or "")
+    if door is None or other is None or sighting.score is None or not sighting.score >= door:
+        return ""
+    return f"{sighting.user} and {other.user} are too alike ({other.score:.3f})"
 
 
 def _joined(visit: Visit, event: str, camera: str) -> Visit:

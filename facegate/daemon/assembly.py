@@ -10,6 +10,7 @@ from facegate.verifier.gallery import LiveGallery
 from facegate.verifier.library import Model, library_of
 from facegate.verifier.selftest import SelfTest, judge, read_proof
 from facegate.verifier.sighting import Verifier
+from facegate.verifier.strangers import strangers_of
 from facegate.vision.detect import YuNetDetector
 
 
@@ -57,4 +58,9 @@ def engine_of(settings: Settings, gallery: Gallery, detector: FaceDetector, cloc
     extractor = model.extractor(settings.verifier.threads)
     judge_model(detector, model, extractor)
     verifier = verifier_of(settings, detector, model, extractor, clock)
-    return Engine(model.id, verifier, model.calibration, LiveGallery(gallery, model.id))
+    return Engine(
+        model.id,
+        verifier,
+        model.calibration,
+        LiveGallery(gallery, model.id, model.calibration, strangers_of(settings, model)),
+    )

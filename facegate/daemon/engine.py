@@ -28,19 +28,39 @@ class Engine:
         """Users, references and doors as they are now."""
         return self.gallery.roster
 
-    def threshold(self, door: Door, roster: Roster, target_fmr: float) -> float | None:
-        """Return the score that names a user at a door, or None if no calibration supports the target.
+    def threshold(self, door: Door, roster: Roster, target_fmr: float, attempts: float = 1.0) -> float | None:
+        """Return the score that names a user at a door, or None: it is not armed, and `unarmed` says why.
 
-        The target is the share of strangers that may be taken for *anybody* enrolled, so it tightens with the gallery:
-        each reference is a stranger's try of its own.
+        The target is the share of strangers' visits in which they may be taken for *anybody* enrolled, so it tightens
+        with the gallery and with the visit: each reference and each frame is a stranger's try of its own.
+
+        Args:
+            door: Its own target counts before the general one.
+            roster: Must have been measured.
+            target_fmr: The general target.
+            attempts: Frames that a visit may have, over the frames that must agree.
         """
-        return self._threshold(door.target_fmr or target_fmr, roster)
+        return self._threshold(door.target_fmr or target_fmr, roster, attempts)
 
     def usual_threshold(self, target_fmr: float) -> float | None:
         """Return the same of a door that asks for nothing of its own, as the gallery is now."""
-        return self._threshold(target_fmr, self.roster)
+        return self._threshold(target_fmr, self.roster, 1.0)
 
-    def _threshold(self, target_fmr: float, roster: Roster) -> float | None:
-        if self.calibration is None:
+    def _threshold(self, target_fmr: float, roster: Roster, attempts: float) -> float | None:
+        arming = roster.armed
+        if self.calibration is None or not self.calibration.measured or arming is None:
             return None
-        return self.calibration.gallery_threshold(target_fmr, len(roster.references))
+        return self.calibration.visit_threshold(
+            target_fmr, references=len(roster.references), attempts=attempts, strictness=arming.strictness
+        )
+
+    def unarmed(self, roster: Roster) -> str:
+        """Say why a door without a threshold has none."""
+        if self.calibration is None or not self.calibration.measured:
+            return "this network was never calibrated"
+        if roster.armed is None:
+            return "stale calibration: it was not measured for the users who are enrolled now"
+        return (
+            f"{self.calibration.non_mated} comparisons of strangers are too few for the target"
+            f" with {len(roster.references)} references and so many frames a visit"
+        )

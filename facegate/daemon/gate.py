@@ -198,6 +198,7 @@ class Gate:
         if verdict.reason is Reason.MATCH and self._is_stale(now):
             verdict = replace(verdict, reason=Reason.INTERNAL_ERROR, detail="the gallery cannot be read")
         named = verdict.best.user if verdict.best else None
+        needed = self._visit_rule(door, engine, roster).required(named, lone=verdict.lone)
         decision = rule(
             door,
             verdict,
@@ -206,7 +207,7 @@ class Gate:
                 id=decision_id(now, self._entropy(10)),
                 user=roster.users.get(named) if named else None,
                 history=self._history(door, now),
-                threshold=engine.threshold(door, roster, self._settings.target_fmr),
+                threshold=needed,
                 model=engine.model,
                 max_age_seconds=self._settings.max_age_seconds,
                 grant_seconds=self._settings.grant_seconds,
@@ -238,15 +239,21 @@ class Gate:
         return self._decisions.history(door.slug, now - timedelta(seconds=back))
 
     def _visit_rule(self, door: Door, engine: Engine, roster: Roster) -> VisitRule:
-        settings = self._settings
+        settings, arming = self._settings, roster.armed
+        agreeing = door.agreeing_frames or settings.agreeing_frames
+        lone = engine.threshold(door, roster, settings.target_fmr)
+        many = engine.threshold(door, roster, settings.target_fmr, settings.frames_per_visit / agreeing)
         return VisitRule(
-            threshold=engine.threshold(door, roster, settings.target_fmr),
+            threshold=lone,
+            threshold_of_many=many,
             margin=settings.margin,
-            agreeing_frames=door.agreeing_frames or settings.agreeing_frames,
+            agreeing_frames=agreeing,
             frames_per_visit=settings.frames_per_visit,
             visit_seconds=settings.visit_seconds,
             hunt_seconds=settings.hunt_seconds,
             alone=door.alone,
+            nearest=arming.nearest if arming is not None else {},
+            unarmed=engine.unarmed(roster) if many is None else "",
         )
 
     def _rule_at(self, slug: str) -> VisitRule:

@@ -6,8 +6,12 @@ place in one assignment, which no reader can see half of; so reading needs no lo
 
 import logging
 import threading
+from dataclasses import dataclass, replace
 from typing import Final
 
+from facegate.core.arming import Arming, measured
+from facegate.core.calibration import Calibration
+from facegate.core.comparison import Templates
 from facegate.core.ports import Gallery, Roster
 from facegate.errors import FacegateError
 
@@ -16,21 +20,54 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 0.5
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measure:
+    """Measures a roster's references, so that doors are armed for exactly these users."""
+
+    calibration: Calibration | None = None
+    strangers: Templates | None = None
+
+    def __call__(self, roster: Roster, before: Arming | None = None) -> Roster:
+        """Return the roster with what was measured of it.
+
+        What cannot be measured leaves it without: the roster itself, with whoever was suspended, must not wait for a
+        figure, and no door is armed (`not_armed`) until one is there.
+        """
+        try:
+            arming = measured(roster.references, self.calibration, self.strangers, before)
+        except (ValueError, ArithmeticError, MemoryError):
+            log.exception("the gallery could not be measured, no door is armed")
+            return replace(roster, arming=None)
+        if before is not None and before.gallery != arming.gallery:
+            count = len(roster.references)
+            log.info("thresholds follow the gallery: %d references, strictness %.2f", count, arming.strictness)
+        return replace(roster, arming=arming)
+
+
 class LiveGallery:
     """A gallery whose newest roster is always at hand. Implements `core.ports.RosterSource`."""
 
-    def __init__(self, gallery: Gallery, model: str) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        model: str,
+        calibration: Calibration | None = None,
+        strangers: Templates | None = None,
+    ) -> None:
         """Read the first roster.
 
         Args:
             gallery: Where users, references and doors are kept.
             model: Id of the network whose references are wanted.
+            calibration: Of that network.
+            strangers: Templates that it made of strangers, to measure the gallery with.
 
         Raises:
             FacegateError: It cannot be read.
         """
         self._gallery, self._model = gallery, model
-        self._roster = gallery.roster(model)
+        self._measured = Measure(calibration, strangers)
+        self._roster = self._measured(gallery.roster(model), None)
         self._failing = False
 
     @property
@@ -46,7 +83,7 @@ class LiveGallery:
         """
         if self._gallery.revision() == self._roster.revision:
             return False
-        self._roster = self._gallery.roster(self._model)
+        self._roster = self._measured(self._gallery.roster(self._model), self._roster.arming)
         return True
 
     def follow(self, stop: threading.Event, every_seconds: float = EVERY_SECONDS) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from facegate.core.arming import Arming
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Match, best_match
 from facegate.core.decision import Outcome, Reason
@@ -24,11 +25,18 @@ class Rule:
         calibration: What scores mean.
         threshold: The score from which a user is named.
         margin: How far the runner-up must be behind.
+        arming: What was measured of the gallery.
     """
 
     calibration: Calibration
     threshold: float
     margin: float
+    arming: Arming
+
+    def required(self, user: str | None) -> float:
+        """Return the score that names a user: more than the threshold where another user is too alike."""
+        other = self.arming.nearest.get(user) if user is not None else None
+        return self.threshold if other is None else max(self.threshold, other.score + self.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +88,19 @@ def identify(photo: Photo, roster: Roster, rule: Rule, now: datetime) -> Identif
     match = best_match(photo.template, roster.references)
     if match is None:
         return _row(photo, rule, Reason.NO_MATCH, detail=NOBODY)
-    chance = rule.calibration.gallery_fmr(match.score, len(roster.references))
+    chance = rule.calibration.gallery_fmr(match.score, len(roster.references) * rule.arming.strictness)
     reason = _judged(match, rule, roster.users.get(match.user), now)
     named = None if reason in {Reason.NO_MATCH, Reason.AMBIGUOUS} else match.user
-    return _row(photo, rule, reason, user=named, score=match.score, fmr=chance)
+    needed = rule.required(match.user)
+    detail = ""
+    if reason is Reason.NO_MATCH and match.score >= rule.threshold:
+        detail = f"{match.user} and {rule.arming.nearest[match.user].user} are too alike"
+    return _row(photo, rule, reason, user=named, score=match.score, fmr=chance, detail=detail, threshold=needed)
 
 
 def _judged(match: Match, rule: Rule, user: User | None, now: datetime) -> Reason:
     """Grant only what every clause says yes to."""
-    if not match.score >= rule.threshold:  # not "<": NaN must deny
+    if not match.score >= rule.required(match.user):  # not "<": NaN must deny
         return Reason.NO_MATCH
     if match.runner_up is not None and not match.score - match.runner_up >= rule.margin:
         return Reason.AMBIGUOUS
@@ -110,11 +122,13 @@ def _row(
     score: float | None = None,
     fmr: float | None = None,
     detail: str = "",
+    threshold: float | None = None,
 ) -> Identified:
-    return Identified(str(photo.path), user, score, rule.threshold, fmr, reason, detail, photo.faces)
+    needed = rule.threshold if threshold is None else threshold
+    return Identified(str(photo.path), user, score, needed, fmr, reason, detail, photo.faces)
 
 
-def supported_threshold(calibration: Calibration, target: float, references: int) -> float:
+def supported_threshold(calibration: Calibration, target: float, references: int, strictness: float = 1.0) -> float:
     """Return the threshold for a target FMR and so many references.
 
     Raises:
@@ -124,7 +138,7 @@ def supported_threshold(calibration: Calibration, target: float, references: int
     if not calibration.measured:
         name = calibration.model.partition("@")[0]
         raise NotReadyError(f"{calibration.model} is not calibrated", f"Run: facegate calibrate DIR --model {name}")
-    threshold = calibration.gallery_threshold(target, references)
+    threshold = calibration.visit_threshold(target, references=references, strictness=strictness)
     if threshold is None:
         raise UnusableInputError(
             f"{calibration.non_mated} comparisons of strangers do not support an FMR of {target:g}"

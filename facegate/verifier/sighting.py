@@ -104,7 +104,8 @@ class Verifier:
         if match is None:
             return sighting
         # Each reference is a stranger's try of its own; a user with five photos gives five.
-        chance = self.calibration.gallery_fmr(match.score, len(roster.references)) if self.calibration else None
+        tries = len(roster.references) * (roster.armed.strictness if roster.armed else 1.0)
+        chance = self.calibration.gallery_fmr(match.score, tries) if self.calibration else None
         return replace(sighting, user=match.user, score=match.score, runner_up=match.runner_up, fmr=chance)
 
 

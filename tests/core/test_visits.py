@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegate.core.arming import Relative
 from facegate.core.decision import Reason
 from facegate.core.sighting import Sighting
 from facegate.core.visits import FACELESS, MAX_EVENTS, VisitRule, deadline, hunt_ended, hunted, judge, seen, settle
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-RULE = VisitRule(threshold=0.5, margin=0.05, agreeing_frames=1, frames_per_visit=5, visit_seconds=10, hunt_seconds=30)
+RULE = VisitRule(
+    threshold=0.5,
+    threshold_of_many=0.5,
+    margin=0.05,
+    agreeing_frames=1,
+    frames_per_visit=5,
+    visit_seconds=10,
+    hunt_seconds=30,
+)
 TWO = replace(RULE, agreeing_frames=2)
 
 
@@ -45,12 +54,16 @@ sightings = st.builds(
 rules = st.builds(
     VisitRule,
     threshold=st.none() | st.floats(0.2, 0.9),
+    threshold_of_many=st.none() | st.floats(0.2, 0.9),
     margin=st.floats(0, 0.3),
     agreeing_frames=st.integers(1, 3),
     frames_per_visit=st.integers(1, 6),
     visit_seconds=st.just(10.0),
     hunt_seconds=st.just(30.0),
     alone=st.booleans(),
+    nearest=st.dictionaries(
+        st.sampled_from(["alice", "bob"]), st.builds(Relative, st.just("carol"), st.floats(-1, 1)), max_size=2
+    ),
 )
 
 
@@ -70,7 +83,7 @@ def test_a_match_needs_enough_distinct_frames_at_the_threshold_that_name_one_use
                 if s.user == user
                 and s.flaw is None
                 and s.score is not None
-                and s.score >= rule.threshold
+                and s.score >= rule.required(user, lone=verdict.lone)
                 and (s.runner_up is None or s.score - s.runner_up >= rule.margin)
             }
             assert len(votes) >= rule.agreeing_frames
@@ -103,24 +116,24 @@ def test_a_pushed_picture_outside_any_hunt_is_decided_at_once_when_one_frame_is_
 
 
 def test_a_score_at_the_threshold_matches_and_nan_never_does():
-    assert judge(sighting(score=0.5), RULE).reason is Reason.MATCH
-    assert judge(sighting(score=math.nextafter(0.5, 0)), RULE).reason is Reason.NO_MATCH
-    assert judge(sighting(score=math.nan), RULE).reason is Reason.NO_MATCH
-    assert judge(sighting(runner_up=math.nan), RULE).reason is Reason.AMBIGUOUS
+    assert judge(sighting(score=0.5), RULE, lone=True).reason is Reason.MATCH
+    assert judge(sighting(score=math.nextafter(0.5, 0)), RULE, lone=True).reason is Reason.NO_MATCH
+    assert judge(sighting(score=math.nan), RULE, lone=True).reason is Reason.NO_MATCH
+    assert judge(sighting(runner_up=math.nan), RULE, lone=True).reason is Reason.AMBIGUOUS
 
 
 def test_a_runner_up_too_near_is_ambiguous():
-    assert judge(sighting(score=0.8, runner_up=0.76), RULE).reason is Reason.AMBIGUOUS
-    assert judge(sighting(score=0.8, runner_up=None), RULE).reason is Reason.MATCH
+    assert judge(sighting(score=0.8, runner_up=0.76), RULE, lone=True).reason is Reason.AMBIGUOUS
+    assert judge(sighting(score=0.8, runner_up=None), RULE, lone=True).reason is Reason.MATCH
 
 
 def test_without_a_threshold_nobody_is_named():
-    assert judge(sighting(), replace(RULE, threshold=None)).reason is Reason.NOT_ARMED
+    assert judge(sighting(), replace(RULE, threshold=None), lone=True).reason is Reason.NOT_ARMED
 
 
 def test_a_door_for_people_alone_refuses_company():
-    assert judge(sighting(faces=2), replace(RULE, alone=True)).reason is Reason.SEVERAL_FACES
-    assert judge(sighting(faces=2), RULE).reason is Reason.MATCH
+    assert judge(sighting(faces=2), replace(RULE, alone=True), lone=True).reason is Reason.SEVERAL_FACES
+    assert judge(sighting(faces=2), RULE, lone=True).reason is Reason.MATCH
 
 
 def test_the_same_picture_twice_is_one_frame():
@@ -211,3 +224,60 @@ def test_frames_without_anybody_do_not_open_a_visit(flaw):
     visit, verdict = seen(None, sighting(flaw=flaw), TWO)
     assert visit is None
     assert verdict.reason is flaw
+
+
+@given(sightings, rules, st.booleans(), st.floats(0, 1), st.floats(-1, 1))
+def test_raising_a_threshold_never_names_anybody_whom_the_lower_one_did_not(one, rule, lone, more, alike):
+    """Whatever raises it: the door's own, that of many frames, a user who is alike."""
+    before = judge(one, rule, lone=lone).reason
+    higher = [
+        replace(rule, threshold=None if rule.threshold is None else rule.threshold + more),
+        replace(rule, threshold_of_many=None if rule.threshold_of_many is None else rule.threshold_of_many + more),
+        replace(rule, nearest={**rule.nearest, "dave": Relative("erin", alike)}),
+        replace(rule, nearest={user: Relative(other.user, other.score + more) for user, other in rule.nearest.items()}),
+        replace(rule, threshold=None, threshold_of_many=None),
+    ]
+    for stricter in higher:
+        if judge(one, stricter, lone=lone).reason is Reason.MATCH:
+            assert before is Reason.MATCH
+
+
+@given(sightings, rules, st.booleans())
+def test_a_user_with_somebody_alike_needs_at_least_what_the_door_asks_of_everybody(one, rule, lone):
+    everybody = replace(rule, nearest={})
+    if judge(one, rule, lone=lone).reason is Reason.MATCH:
+        assert judge(one, everybody, lone=lone).reason is Reason.MATCH
+    for user in ("alice", "bob", "carol", None):
+        door, own = everybody.required(user, lone=lone), rule.required(user, lone=lone)
+        assert (own is None) == (door is None)
+        assert own is None or own >= door
+
+
+def test_twins_are_named_only_beyond_what_they_have_in_common():
+    twins = replace(RULE, nearest={"alice": Relative("bob", 0.7), "bob": Relative("alice", 0.7)})
+    assert judge(sighting(score=0.74), twins, lone=True).reason is Reason.NO_MATCH
+    assert judge(sighting(score=0.74), twins, lone=True).detail == "alice and bob are too alike (0.700)"
+    assert judge(sighting(score=0.76), twins, lone=True).reason is Reason.MATCH
+    assert judge(sighting(score=0.4), twins, lone=True).detail == ""
+    assert judge(sighting(user="carol", score=0.51), twins, lone=True).reason is Reason.MATCH
+
+
+def test_a_frame_of_a_visit_that_may_have_many_must_score_more_than_one_that_is_all():
+    rule = replace(RULE, threshold=0.5, threshold_of_many=0.6)
+    assert seen(None, sighting(score=0.55), rule)[1].reason is Reason.MATCH
+    pulled = sighting(score=0.55, hunted=True)
+    assert seen(hunted(None, "e1", "porch", NOW), pulled, rule)[1] is None
+    assert seen(hunted(None, "e1", "porch", NOW), replace(pulled, score=0.6), rule)[1].reason is Reason.MATCH
+    assert judge(pulled, replace(rule, threshold_of_many=None), lone=False).reason is Reason.NOT_ARMED
+
+
+@given(st.lists(sightings, max_size=12), rules)
+def test_a_visit_is_lone_only_if_one_frame_is_all_of_it(stream, rule):
+    visit = None
+    for one in stream:
+        visit, verdict = seen(visit, one, rule)
+        assert visit is None or not visit.lone
+        if verdict is not None and verdict.lone:
+            assert (verdict.frames, verdict.events) == (1, (one.event,))
+            assert rule.agreeing_frames == 1
+            assert not one.hunted

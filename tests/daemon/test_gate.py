@@ -5,8 +5,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from facegate.core.calibration import calibrate
-from facegate.core.comparison import nobody
+from facegate.core.calibration import calibrate, unmeasured
+from facegate.core.comparison import References, nobody
 from facegate.core.decision import Outcome, Reason
 from facegate.core.frame import Frame
 from facegate.core.policy import EVERYONE, Door, Mode, Permission, User
@@ -16,6 +16,7 @@ from facegate.daemon.engine import Engine
 from facegate.daemon.gate import Gate, UndecidedError, as_told
 from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
+from facegate.verifier.gallery import Measure
 from tests.fakes import START, MemoryDecisions, MemoryEvents, MemoryPublisher, PlainSigner, StandingClock
 
 MODEL = "twin@0123456789ab"
@@ -49,7 +50,7 @@ class StandingGallery:
     """A `RosterSource` that never changes."""
 
     roster: Roster = field(
-        default_factory=lambda: Roster(1, nobody(MODEL), {"alice": User("alice", "Alice")}, {"front": FRONT})
+        default_factory=lambda: Measure()(Roster(1, nobody(MODEL), {"alice": User("alice", "Alice")}, {"front": FRONT}))
     )
 
     def refresh(self) -> bool:
@@ -304,3 +305,47 @@ def test_the_witness_is_shown_what_a_decision_rests_on_only_after_it_was_publish
     rig.gate._witness = Onlooker()
     decision = rig.gate.decide(rig.frame("alice 0.9"))
     assert shown == [(decision, 0.9, 1)]
+
+
+def test_a_gallery_that_was_not_measured_arms_no_door_and_the_decision_says_so():
+    rig = Rig()
+    grown = References(MODEL, np.eye(2, 64, dtype=np.float32), np.arange(2), ("alice", "bob"))
+    rig.gallery.roster = replace(rig.gallery.roster, references=grown)
+    decision = rig.gate.decide(rig.frame("alice 0.99"))
+    assert (decision.reason, decision.threshold) == (Reason.NOT_ARMED, None)
+    assert decision.detail.startswith("stale calibration")
+    rig.gallery.roster = Measure()(rig.gallery.roster)
+    assert rig.gate.decide(rig.frame("alice 0.99", "e2")).reason is Reason.MATCH
+
+
+def test_a_network_that_was_never_calibrated_arms_no_door():
+    rig = Rig()
+    rig.gate.engine = replace(rig.gate.engine, calibration=unmeasured(MODEL))
+    assert rig.gate.decide(rig.frame("alice 0.99")).detail == "this network was never calibrated"
+
+
+def test_twins_need_more_than_the_door_and_the_decision_tells_their_own_threshold():
+    rig = Rig()
+    twins = np.zeros((2, 64), np.float32)
+    twins[:, 0], twins[0, 1], twins[1, 2] = 0.9, np.sqrt(0.19), np.sqrt(0.19)
+    references = References(MODEL, twins, np.arange(2), ("alice", "bob"))
+    rig.gallery.roster = Measure()(replace(rig.gallery.roster, references=references))
+    decision = rig.gate.decide(rig.frame("alice 0.8"))
+    assert decision.reason is Reason.NO_MATCH
+    assert decision.detail == "alice and bob are too alike (0.810)"
+    assert decision.threshold == pytest.approx(0.86)
+    assert rig.gate.decide(rig.frame("alice 0.87", "e2")).reason is Reason.MATCH
+
+
+def test_frames_of_a_hunt_need_more_than_a_picture_that_is_pushed():
+    rig = Rig(frames_per_visit=10)
+    front = rig.gate.door_of("porch")
+    lone = rig.gate.engine.threshold(front, rig.gallery.roster, 1e-3)
+    many = rig.gate.engine.threshold(front, rig.gallery.roster, 1e-3, 10)
+    assert many > lone
+    between = (lone + many) / 2
+    assert rig.gate.decide(rig.frame(f"alice {between}")).reason is Reason.MATCH
+    rig.gate.begin_hunt("e2", "porch")
+    assert rig.gate.decide(rig.frame(f"alice {between}", "e2", hunted=True)) is None
+    decision = rig.gate.decide(rig.frame(f"alice {many}", "e2", hunted=True))
+    assert (decision.reason, decision.threshold) == (Reason.MATCH, many)

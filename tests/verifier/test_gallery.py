@@ -1,9 +1,11 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from facegate.core.comparison import nobody
+from facegate.core.calibration import calibrate
+from facegate.core.comparison import References, nobody
 from facegate.core.ports import Roster
 from facegate.errors import NotReadyError
 from facegate.verifier.gallery import LiveGallery
@@ -75,3 +77,40 @@ def test_following_outlives_an_absence_and_keeps_the_old_roster_meanwhile(caplog
         stop.set()
         follower.join()
     assert caplog.text.count("cannot be read") == 1
+
+
+class Enrolling(GrowingGallery):
+    """A gallery in which everybody that the test enrolls has one reference."""
+
+    def __init__(self):
+        super().__init__()
+        self.templates = np.eye(3, 16, dtype=np.float32)
+
+    def roster(self, model):
+        references = References(
+            model, self.templates, np.arange(len(self.templates)), tuple(f"u{at}" for at in range(len(self.templates)))
+        )
+        return Roster(self.revision(), references, {}, {})
+
+
+def test_an_ordinary_enrollment_arms_the_doors_for_the_new_gallery_by_itself():
+    gallery = Enrolling()
+    live = LiveGallery(gallery, "m")
+    first = live.roster.armed
+    gallery.templates, gallery.number = np.eye(4, 16, dtype=np.float32), 2
+    assert live.refresh()
+    assert live.roster.armed is not None
+    assert live.roster.armed.gallery != first.gallery
+    gallery.number = 3  # a door was changed: the references are read anew, and are the same
+    assert live.refresh()
+    assert live.roster.armed.nearest is not None
+    assert live.roster.armed.fits(live.roster.references)
+
+
+def test_a_gallery_that_cannot_be_measured_is_taken_up_and_arms_nothing():
+    """Whoever was suspended meanwhile must not pass because a figure is missing."""
+    calibration = calibrate(model="another", source="", people=2, mated=np.ones(3), non_mated=np.zeros(9))
+    gallery = Enrolling()
+    live = LiveGallery(gallery, "m", calibration)
+    assert live.roster.revision == 1
+    assert live.roster.armed is None

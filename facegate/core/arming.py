@@ -1,0 +1,172 @@
+"""What a gallery adds to the calibration of its model, measured once for each gallery; doors are armed by both.
+
+A model's calibration (`core.calibration`) says how often strangers score how high against any one reference. It is
+bound to the network's digest. This is the part that is bound to the enrolled references:
+
+    nearest     each user's most alike other user. Relatives and twins pass for one another more easily than strangers
+                do, so a user is named only by a score that keeps the margin from that other's photos as well:
+                threshold(user) = max(threshold, score of the two + margin). Raising can never grant more.
+    strictness  how many times more often the strangers that come with the model reach this gallery than the curve says,
+                beyond chance; at least 1, so it never makes a threshold laxer.
+
+It belongs to exactly one set of references, whose digest it carries, and is never used with another: a door whose
+gallery is not the measured one is not armed. That would shut the door at every enrollment, so nobody has to ask for
+the measurement: whoever reads a roster measures it (`verifier.gallery`), in the moment in which the references change.
+Stale is then only what could not be measured.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.calibration import Calibration
+from facegate.core.comparison import References, Templates, scores
+from facegate.core.rates import clopper_pearson
+
+MOST_SEARCHED: Final = 10_000
+"""References up to which every two users are compared: 50 million comparisons, two seconds."""
+CELLS: Final = 4_000_000
+"""Comparisons of one block, 16 MB."""
+MOST_TRIES: Final = 30_000_000
+"""Comparisons of strangers with references at most; of more, some strangers have to do."""
+FEWEST: Final = 30
+"""Strangers who reach a score, for their share to say anything: it is then known to a third (the rule of 30)."""
+TAIL: Final = 0.1
+"""Strangers beyond this share are everyday ones, and say nothing of thresholds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """The user who is most alike another one.
+
+    Attributes:
+        user: Slug.
+        score: Of their two most alike references.
+    """
+
+    user: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arming:
+    """What was measured of one gallery.
+
+    Attributes:
+        references: The references that it was measured of; belongs to no others.
+        gallery: Their digest.
+        nearest: Each user's most alike other user; empty where there were too many references to search.
+        searched: Whether every two users were compared.
+        strictness: At least 1.
+        strangers: Templates of strangers that were held against the references.
+    """
+
+    references: References
+    gallery: str
+    nearest: Mapping[str, Relative] = field(default_factory=lambda: MappingProxyType({}))
+    searched: bool = True
+    strictness: float = 1.0
+    strangers: int = 0
+
+    def fits(self, references: References) -> bool:
+        """Tell whether this was measured of exactly these references; costs nothing."""
+        return self.references is references
+
+    def raised(self, threshold: float, margin: float) -> dict[str, Relative]:
+        """Return the users whose own threshold is above the door's, and the one who is too alike."""
+        return {user: one for user, one in self.nearest.items() if one.score + margin > threshold}
+
+
+def digest_of(references: References) -> str:
+    """Return the SHA-256 of everything that comparing rests on: model, users, and which template is whose."""
+    digest = hashlib.sha256(references.model.encode())
+    for user in references.users:
+        digest.update(b"\0" + user.encode())
+    digest.update(np.ascontiguousarray(references.owners, "<i8").tobytes())
+    digest.update(np.ascontiguousarray(references.templates, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def measured(
+    references: References,
+    calibration: Calibration | None = None,
+    strangers: Templates | None = None,
+    before: Arming | None = None,
+) -> Arming:
+    """Measure a gallery.
+
+    Args:
+        references: Of one model.
+        calibration: Of the same; without it, or without strangers, strictness is 1.
+        strangers: float32, shape (s, d): templates of people who are not enrolled.
+        before: What was measured last; kept where the references are the same, read anew.
+
+    Raises:
+        ValueError: The calibration is another model's.
+    """
+    gallery = digest_of(references)
+    if before is not None and before.gallery == gallery:
+        return Arming(references, gallery, before.nearest, before.searched, before.strictness, before.strangers)
+    if calibration is not None and calibration.model != references.model:
+        raise ValueError(f"a calibration of {calibration.model} for references of {references.model}")
+    searched = len(references) <= MOST_SEARCHED
+    nearest = nearest_users(references) if searched else {}
+    strictness, tried = 1.0, 0
+    if calibration is not None and calibration.measured and strangers is not None and len(references):
+        some = strangers[: max(FEWEST, MOST_TRIES // len(references))]
+        strictness, tried = strictness_of(highest(some, references), calibration, len(references)), len(some)
+    return Arming(references, gallery, MappingProxyType(nearest), searched, strictness, tried)
+
+
+def nearest_users(references: References) -> dict[str, Relative]:
+    """Return each user's most alike other user, by their most alike references; nothing for a user who is alone."""
+    count, owners = len(references.users), references.owners
+    best, other = np.full(count, -np.inf), np.zeros(count, np.int64)
+    rows = max(1, CELLS // max(1, len(owners)))
+    for top in range(0, len(owners), rows):
+        mine = owners[top : top + rows]
+        alike = scores(references.templates[top : top + rows], references.templates)
+        alike[mine[:, None] == owners[None, :]] = -np.inf
+        places = alike.argmax(axis=1)
+        for owner, place, value in zip(mine, places, alike[np.arange(len(mine)), places], strict=True):
+            if value > best[owner]:
+                best[owner], other[owner] = value, owners[place]
+    return {
+        user: Relative(references.users[int(other[at])], float(best[at]))
+        for at, user in enumerate(references.users)
+        if np.isfinite(best[at])
+    }
+
+
+def highest(strangers: Templates, references: References) -> NDArray[np.float64]:
+    """Return each stranger's highest score against anybody enrolled, float64 (s,)."""
+    rows = max(1, CELLS // max(1, len(references)))
+    parts = [
+        scores(strangers[top : top + rows], references.templates).max(axis=1) for top in range(0, len(strangers), rows)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def strictness_of(tops: NDArray[np.float64], calibration: Calibration, references: int) -> float:
+    """Return how many times more strangers reach the gallery than its calibration says, beyond chance; at least 1.
+
+    For each score that 30 to a tenth of the strangers reach, the lower bound of their share is held against the share
+    that is allowed for; the largest ratio counts.
+
+    Args:
+        tops: Each stranger's highest score.
+        calibration: Of the model.
+        references: How many there are.
+    """
+    ordered, found = np.sort(tops)[::-1], 1.0
+    rank = FEWEST
+    while rank <= len(ordered) * TAIL:
+        allowed = calibration.gallery_fmr(float(ordered[rank - 1]), references)
+        found = max(found, clopper_pearson(rank, len(ordered), 0.9).lower / allowed)
+        rank = rank * 5 // 4
+    return found
