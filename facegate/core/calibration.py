@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegate.core.counted import Counted, counted
 from facegate.core.rates import NotEnoughScoresError, Scores, checked, fnmr, upper_bound
@@ -27,6 +28,9 @@ KNOTS_PER_DECADE: Final = 24
 """How fine the curve is: neighbouring knots differ by a tenth in their FMR."""
 
 FORMAT: Final = 1
+
+SPREAD: Final = 256
+"""Places between two knots."""
 
 
 class UnusableCalibrationError(ValueError):
@@ -148,14 +152,23 @@ class Calibration:
         return self.gallery_threshold(target_far, tries * max(strictness, 1.0))
 
     def counted_non_mated(self) -> Counted:
-        """Return the non-mated scores, each at the knot below it: what the curve was made of, as coarse as it is."""
-        reached = np.array([self.non_mated, *(knot.reached for knot in self.knots)])
-        return counted(np.array([-1.0, *(knot.score for knot in self.knots)]), reached - np.append(reached[1:], 0))
+        """Return the non-mated scores: right at every knot, evenly spread between two, since more is not known."""
+        reached = np.array([knot.reached for knot in self.knots])
+        return self._spread(self.non_mated - reached, self.non_mated)
 
     def counted_mated(self) -> Counted:
-        """Return the mated scores, each at the knot below it."""
-        below = np.rint(np.array([0.0, *self.mated.fnmr, 1.0]) * self.mated.comparisons).astype(np.int64)
-        return counted(np.array([-1.0, *(knot.score for knot in self.knots)]), np.diff(below))
+        """Return the mated scores, in the same way."""
+        below = np.rint(np.array(self.mated.fnmr) * self.mated.comparisons).astype(np.int64)
+        return self._spread(below, self.mated.comparisons)
+
+    def _spread(self, below: NDArray[np.int64], total: int) -> Counted:
+        """Return `total` scores of which so many lie below each knot."""
+        edges = np.array([-1.0, *(knot.score for knot in self.knots), 1.0])
+        bins = np.diff(np.array([0, *below, total]))
+        steps = np.arange(SPREAD)
+        places = edges[:-1, None] + np.diff(edges)[:, None] * steps / SPREAD
+        places = np.minimum(places, np.nextafter(edges[1:], -np.inf)[:, None])  # below the next knot in any case
+        return counted(places.ravel(), ((bins[:, None] + SPREAD - 1 - steps) // SPREAD).ravel())
 
     def fnmr(self, score: float) -> float:
         """Return the share of mated comparisons that fell below the next knot at or above a score: at most so many."""

@@ -147,9 +147,16 @@ def with_figures(candidate: Candidate, calibration: Calibration, people: Mapping
 
 
 def add_to(
-    library: Library, card: Card, network: Path, calibration: Calibration, detector: FaceDetector, *, replace: bool
+    library: Library,
+    card: Card,
+    network: Path,
+    calibration: Calibration,
+    detector: FaceDetector,
+    *,
+    replace: bool,
+    more: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a model's folder into the library's local part, with its proof.
+    """Write a model's folder into the library's local part, with its proof and what else belongs to it.
 
     Raises:
         RefusedError: There is a model of this name, and it is not to be replaced.
@@ -159,5 +166,5 @@ def add_to(
         raise RefusedError(f"There is a model {card.name} already", "Choose another name")
     extractor = OnnxExtractor(network, model=card.id, contract=card.contract)
     proof = prove(detector, extractor, card.contract.alignment)
-    write_model(folder, card, network.read_bytes(), calibration, {PROOF: proof.document()})
+    write_model(folder, card, network.read_bytes(), calibration, {PROOF: proof.document(), **(more or {})})
     return folder

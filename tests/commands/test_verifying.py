@@ -55,25 +55,6 @@ def test_a_target_that_no_data_supports_leaves_with_2(capsys):
     assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "2"]) == 2
 
 
-def test_the_thresholds_in_force_fall_with_looser_targets(capsys):
-    assert run(["calibrate", "--json"]) == 0
-    document = said(capsys)
-    single = [row["thresholds"]["1"] for row in document["thresholds"]]
-    assert single == sorted(single)
-    assert document["people"] > 1000
-    assert run(["calibrate"]) == 0
-    assert "share of strangers" in capsys.readouterr().out
-
-
-def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(folder, capsys):
-    assert run(["calibrate", str(folder), "--json"]) == 0
-    document = said(capsys)
-    assert (document["people"], document["mated"], document["non_mated"]) == (3, 18, 48)
-    assert document["thresholds"][-1]["thresholds"]["1"] is None
-    assert run(["models", "show", "--json"]) == 0
-    assert said(capsys)["calibration"]["people"] == 3
-
-
 def test_a_network_of_others_is_imported_calibrated_and_activated(folder, capsys):
     from facegate.settings import load_settings
     from facegate.verifier.library import library_of

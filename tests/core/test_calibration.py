@@ -24,6 +24,7 @@ def example(count=200_000):
 
 
 CALIBRATION = example()
+scores = st.lists(st.integers(-20, 20).map(lambda n: n / 20), min_size=1, max_size=60).map(np.array)
 
 
 @given(values, values, any_score, any_score)
@@ -110,3 +111,21 @@ def test_a_document_that_is_no_calibration_is_refused(change):
 def test_a_curve_that_does_not_fall_is_refused(knots):
     with pytest.raises(UnusableCalibrationError):
         Calibration("m", "s", 2, 10, knots, Mated(1, (0.0,) * len(knots)))
+
+
+@given(scores, scores)
+def test_the_scores_behind_a_curve_are_right_at_every_knot(mated, non_mated):
+    calibration = calibrate(model="m@0", source="", people=2, mated=mated, non_mated=non_mated)
+    own, other = calibration.counted_mated(), calibration.counted_non_mated()
+    assert (own.total, other.total) == (len(mated), len(non_mated))
+    for knot, fnmr in zip(calibration.knots, calibration.mated.fnmr, strict=True):
+        assert other.at_or_above(knot.score) == knot.reached
+        assert own.total - own.at_or_above(knot.score) == round(fnmr * len(mated))
+
+
+def test_a_visit_gives_a_stranger_a_try_for_each_reference_and_each_attempt():
+    target, far = 1e-2, CALIBRATION.visit_threshold(1e-2, references=5, attempts=4)
+    assert far == CALIBRATION.gallery_threshold(target, 20)
+    assert 1 - (1 - CALIBRATION.fmr(far)) ** 20 <= target
+    assert CALIBRATION.visit_threshold(target, references=5, attempts=2, strictness=2) == far
+    assert CALIBRATION.visit_threshold(target, references=0, attempts=0.5) == CALIBRATION.threshold(target)

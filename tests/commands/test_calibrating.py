@@ -1,0 +1,161 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from facegate.commands.main import run
+from facegate.settings import load_settings
+from facegate.verifier.library import library_of
+from facegate.vision.composites import people
+from tests.commands.composites import people_folder
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def photo(person, number):
+    return str(people()[person].picture_path(number))
+
+
+def calibrated(capsys, *arguments):
+    capsys.readouterr()
+    assert run(["calibrate", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def enrolled():
+    """Two users with two photos each, and a door that asks for more."""
+    for person, slug in ((0, "ada"), (1, "bea")):
+        assert run(["enroll", slug, photo(person, 0), photo(person, 1)]) == 0
+    assert run(["doors", "add", "front", "--camera", "porch"]) == 0
+    assert run(["doors", "add", "safe", "--camera", "cellar", "--target-fmr", "1e-4"]) == 0
+    assert run(["doors", "set", "safe", "--agreeing-frames", "2"]) == 0
+
+
+def test_the_thresholds_in_force_fall_with_looser_targets(capsys):
+    document = calibrated(capsys)
+    single = [row["thresholds"]["1"] for row in document["thresholds"]]
+    assert single == sorted(single)
+    assert document["people"] > 1000
+    assert (document["gallery"]["users"], document["doors"]) == (0, [])
+    scores = [knot["score"] for knot in document["curve"]]
+    assert scores == sorted(scores)
+    assert run(["calibrate"]) == 0
+    assert "share of strangers" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_each_door_has_a_threshold_for_its_target_its_users_and_its_frames(capsys):
+    document = calibrated(capsys)
+    calibration, frames = library_of(load_settings()).load().calibration, load_settings().gate.frames_per_visit
+    assert (document["gallery"]["users"], document["gallery"]["references"]) == (2, 4)
+    front, safe = document["doors"]
+    assert (front["door"], front["target_far_per_visit"], front["attempts"]) == ("front", 1e-3, frames)
+    assert front["threshold"] == calibration.visit_threshold(1e-3, references=4)
+    assert front["threshold_in_hunts"] == calibration.visit_threshold(1e-3, references=4, attempts=frames)
+    assert safe["attempts"] == frames / 2
+    assert safe["threshold"] == calibration.visit_threshold(1e-4, references=4, attempts=frames / 2)
+    far = 1 - (1 - calibration.fmr(front["threshold_in_hunts"])) ** (4 * frames)
+    assert far <= 1e-3
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_users_who_are_too_alike_are_named_with_their_own_thresholds(capsys):
+    assert document_raises_nobody(calibrated(capsys))
+    assert run(["enroll", "twin", photo(0, 2), "--force-quality"]) == 0
+    document = calibrated(capsys)
+    raised = {row["user"]: row for row in document["doors"][0]["raised"]}
+    assert set(raised) == {"ada", "twin"}
+    assert raised["ada"]["too_alike"] == "twin"
+    assert raised["ada"]["threshold"] == pytest.approx(raised["ada"]["score"] + load_settings().gate.margin)
+    assert run(["calibrate"]) == 0
+    assert "twin and ada" in capsys.readouterr().out
+    assert run(["identify", photo(0, 3), photo(1, 3), "--json"]) == 1
+    twin, bea = json.loads(capsys.readouterr().out)
+    assert (twin["outcome"], bea["outcome"], bea["user"]) == ("deny", "grant", "bea")
+    assert twin["threshold"] > bea["threshold"]
+
+
+def document_raises_nobody(document):
+    return all(row["raised"] == [] for row in (document["usual"], *document["doors"]))
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_every_enrollment_changes_the_digest_that_thresholds_belong_to(capsys):
+    before = calibrated(capsys)["gallery"]["digest"]
+    assert calibrated(capsys)["gallery"]["digest"] == before
+    assert run(["enroll", "cat", photo(2, 0)]) == 0
+    assert calibrated(capsys)["gallery"]["digest"] != before
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_a_picture_is_drawn(tmp_path, capsys):
+    plot = tmp_path / "calibration.png"
+    calibrated(capsys, "--plot", plot)
+    assert cv2.imread(str(plot)).ndim == 3
+    assert run(["calibrate", "--plot", str(tmp_path / "nowhere" / "x.png")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(tmp_path, capsys):
+    document = calibrated(capsys, people_folder(tmp_path / "people"))
+    assert (document["people"], document["mated"], document["non_mated"]) == (3, 18, 48)
+    assert document["thresholds"][-1]["thresholds"]["1"] is None
+    assert document["usual"]["armed"] is False
+    assert run(["models", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calibration"]["people"] == 3
+
+
+def with_strangers(features):
+    """Give the shipped model, copied, strangers of its own trunk."""
+    from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
+    from facegate.siamese.export import read_onnx
+
+    shipped = library_of(load_settings()).load()
+    copy = load_settings().models_dir / shipped.card.name
+    shutil.copytree(shipped.folder, copy)
+    trunk = digest_of_trunk(read_onnx(copy / "network.onnx"))
+    crowd = Strangers(features, np.arange(len(features)), np.zeros(len(features), np.int64))
+    (copy / COHORT).write_bytes(document(Cohort(trunk, crowd, crowd)))
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_strangers_are_held_against_the_enrolled_and_the_daemon_does_so_without_torch(tmp_path, capsys):
+    draw = np.random.default_rng(1)
+    with_strangers(
+        draw.normal(size=(1, 512)).astype(np.float32) + 0.3 * draw.normal(size=(400, 512)).astype(np.float32)
+    )
+    gallery = calibrated(capsys)["gallery"]
+    assert gallery["strangers"] == 400
+    assert gallery["strictness"] >= 1
+    code = (
+        "import sys; from facegate.settings import load_settings; from facegate.verifier.library import library_of;"
+        "from facegate.verifier.strangers import strangers_of; s = load_settings();"
+        "print(len(strangers_of(s, library_of(s).load()))); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "400\n")
+    (damaged,) = (tmp_path / "data" / "strangers").iterdir()
+    damaged.write_bytes(b"nothing")
+    assert calibrated(capsys)["gallery"] == gallery
+
+
+def test_strangers_of_another_trunk_are_told_and_not_used(capsys):
+    from facegate.siamese.cohort import COHORT
+
+    with_strangers(np.ones((40, 512), np.float32))
+    place = load_settings().models_dir / library_of(load_settings()).load().card.name / COHORT
+    place.write_bytes(b"no strangers")
+    capsys.readouterr()
+    assert run(["calibrate", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["gallery"]["strangers"] == 0
+    assert "cannot be looked at" in told.err
