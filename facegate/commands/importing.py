@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from facegate.commands.output import print_json, say, warn
-from facegate.errors import RefusedError
+from facegate.commands.output import console, print_json, say, warn
+from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facegate.verifier.extractor import InputContract
     from facegate.verifier.importing import Candidate
     from facegate.verifier.photos import PhotoReader
+    from facegate.verifier.publishers import Published
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the model is to be called.")]
@@ -48,9 +49,9 @@ def import_model(  # noqa: PLR0917 - typer passes options by name
 
 
 def fetch(  # noqa: PLR0917 - typer passes options by name
-    name: Name,
-    url: Annotated[str, typer.Argument(metavar="URL", help="HTTPS address of an ONNX file.")],
-    sha256: Annotated[str, typer.Option("--sha256", help="Its SHA-256, 64 hexadecimal digits.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="sface, yunet, reid-0095; with URL: a name of yours.")],
+    url: Annotated[str, typer.Argument(metavar="[URL]", help="HTTPS address; of a known network: a mirror.")] = "",
+    sha256: Annotated[str, typer.Option("--sha256", help="Its SHA-256, 64 hexadecimal digits.")] = "",
     people: People = None,
     size: Size = 112,
     mean: Mean = 0.0,
@@ -60,14 +61,87 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
     licence: Licence = "unknown",
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a network over HTTPS, refuse any other digest than the given, and import it."""
+    """Fetch a network over HTTPS, or what is missing of it; refuse any other digest than the pinned; import it."""
     from facegate.verifier.extractor import InputContract  # noqa: PLC0415
+    from facegate.verifier.publishers import PUBLISHED  # noqa: PLC0415
+
+    known = PUBLISHED.get(name)
+    if known is not None and not sha256:
+        fetch_known(name, known, url or known.url, people, as_json=as_json)
+        return
+    if not url:
+        raise UnusableInputError(
+            f"No network is known as {name}", f"Name {', '.join(PUBLISHED)}, or give URL and --sha256"
+        )
+    check_free(name)
+    network = downloaded(url, sha256)
+    taken_in(name, network, people, InputContract(size, template, rgb, mean, std), licence, as_json=as_json)
+    network.unlink()
+
+
+def fetch_known(name: str, known: "Published", url: str, people: Path | None, *, as_json: bool) -> None:
+    """Fetch a network whose digest is pinned, and put it where it belongs."""
+    from facegate.verifier.library import replace_file  # noqa: PLC0415
+    from facegate.verifier.publishers import Kind  # noqa: PLC0415
+
+    if known.kind is not Kind.DETECTOR:
+        check_free(name)
+    file = downloaded(url, known.sha256)
+    if known.contract is None:
+        place = load_settings().data_dir / "detectors" / f"{name}.onnx"
+        replace_file(place, file.read_bytes())
+        if as_json:
+            print_json({"detector": str(place), "sha256": known.sha256, "licence": known.licence})
+        else:
+            say(f"{known.origin} is in {place}. Look with it: FACEGATE_VISION__DETECTOR={place}")
+    elif known.kind is Kind.WEIGHTS:
+        with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
+            network = written(file, Path(folder) / f"{known.origin.partition(',')[0]}.onnx")
+            taken_in(name, network, people, known.contract, known.licence, as_json=as_json)
+    else:
+        taken_in(name, file, people, known.contract, known.licence, as_json=as_json)
+    file.unlink()
+
+
+def written(weights: Path, network: Path) -> Path:
+    """Write a published trunk's weights as a network; needs torch for a moment."""
+    from facegate.siamese.export import trunk_of_bytes, write_onnx  # noqa: PLC0415
+
+    write_onnx(trunk_of_bytes(weights.read_bytes()), network, half=True)
+    return network
+
+
+def downloaded(url: str, sha256: str) -> Path:
+    """Fetch a file into the data folder, with a bar on stderr where somebody looks at it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+
     from facegate.verifier.fetching import fetch_file  # noqa: PLC0415
 
-    contract = InputContract(size, template, rgb, mean, std)
-    with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
-        network = fetch_file(url, sha256, Path(folder) / "network.onnx")
-        taken_in(name, network, people, contract, licence, as_json=as_json)
+    screen = console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("fetching", total=None)
+        return fetch_file(
+            url,
+            sha256,
+            load_settings().data_dir / "downloads",
+            report=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+
+
+def check_free(name: str) -> None:
+    """Refuse a name before there is work done for it.
+
+    Raises:
+        UnusableInputError: It is none.
+        RefusedError: There is a model of this name already.
+    """
+    from facegate.verifier.importing import check_name  # noqa: PLC0415
+    from facegate.verifier.library import library_of  # noqa: PLC0415
+
+    check_name(name)
+    if any(card.name == name for card in library_of(load_settings()).cards()):
+        raise RefusedError(f"There is a model {name} already", "Choose another name")
 
 
 def taken_in(
@@ -79,15 +153,13 @@ def taken_in(
         RefusedError: There is a model of this name already.
     """
     from facegate.core.calibration import unmeasured  # noqa: PLC0415
-    from facegate.verifier.importing import add_to, check_name, new_candidate, staged  # noqa: PLC0415
+    from facegate.verifier.importing import add_to, new_candidate, staged  # noqa: PLC0415
     from facegate.verifier.library import library_of, read_card  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
+    check_free(name)
     settings = load_settings()
-    check_name(name)
     library = library_of(settings)
-    if any(card.name == name for card in library.cards()):
-        raise RefusedError(f"There is a model {name} already", "Choose another name")
     detector = YuNetDetector(settings.vision.detector)
     with staged(network) as copy:
         candidate = new_candidate(name, copy, contract, licence, detector)

@@ -135,6 +135,32 @@ def read_onnx(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
     return trunk.eval()
 
 
+def trunk_of_bytes(data: bytes, shape: TrunkShape = REID_0095) -> Trunk:
+    """Return the trunk whose weights follow one another as float16, little-endian: scale, shift, then layer by layer.
+
+    So they lie in the `.bin` file of face-reidentification-retail-0095 (Open Model Zoo, FP16).
+
+    Raises:
+        UnusableInputError: They are too few or too many.
+    """
+    trunk, values = Trunk(shape), np.frombuffer(data[: len(data) // 2 * 2], "<f2").astype(np.float32)
+    places = [trunk.in_scale, trunk.in_shift, *(place for layer in _layers(trunk) for place in layer.parameters())]
+    if len(data) != 2 * sum(place.numel() for place in places):
+        raise UnusableInputError(f"{len(data)} bytes hold no weights for this trunk", "Fetch the file again")
+    with torch.no_grad():
+        at = 0
+        for place in places:
+            place.copy_(torch.from_numpy(values[at : at + place.numel()].copy()).reshape(place.shape))
+            at += place.numel()
+    return trunk.eval()
+
+
+def bytes_of_trunk(trunk: Trunk) -> bytes:
+    """Return the weights as `trunk_of_bytes` takes them."""
+    places = [trunk.in_scale, trunk.in_shift, *(place for layer in _layers(trunk) for place in layer.parameters())]
+    return b"".join(place.detach().cpu().numpy().astype("<f2").tobytes() for place in places)
+
+
 def _filled(trunk: Trunk, weights: Iterator[Tensor], slopes: Iterator[float]) -> Trunk:
     """Fill a trunk, layer after layer in the order of the graph.
 

@@ -1,7 +1,9 @@
 """Networks of others, from the command line."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -106,3 +108,62 @@ def test_whatever_is_no_network_leaves_with_2_and_one_line_and_leaves_nothing_be
         assert told.err.count("\n") == 1, told.err
     assert run(["models", "import", "BAD name", str(network), *AS_WRITTEN]) == 2
     assert not list((tmp_path / "data").glob("models/*"))
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A server of one file that this process trusts."""
+    from contextlib import ExitStack
+
+    from tests.verifier.publisher import published
+
+    with ExitStack() as stack:
+
+        def start(data, **how):
+            (tls := tmp_path / "tls").mkdir(exist_ok=True)
+            publisher = stack.enter_context(published(tls, data, **how))
+            monkeypatch.setenv("SSL_CERT_FILE", publisher.authority)
+            return publisher
+
+        yield start
+
+
+def test_a_network_is_fetched_from_any_https_address_in_two_parts_and_imported(network, mirror, tmp_path, capsys):
+    data = network.read_bytes()
+    publisher = mirror(data, cut=[len(data) // 2])
+    digest = hashlib.sha256(data).hexdigest()
+    assert run(["models", "fetch", "arc", publisher.url, "--sha256", digest, *AS_WRITTEN, "--json"]) == 0
+    assert said(capsys)["files"]["network.onnx"] == digest
+    assert publisher.asked == ["", f"bytes={len(data) // 2}-"]
+    assert not list((tmp_path / "data" / "downloads").iterdir())
+    assert run(["models", "fetch", "arc", publisher.url, "--sha256", digest]) == 1  # before it is asked again
+    assert len(publisher.asked) == 2
+
+
+def test_another_file_under_a_known_name_is_refused_in_one_line(network, mirror, tmp_path, capsys):
+    publisher = mirror(network.read_bytes())
+    for name in ("sface", "yunet", "reid-0095"):
+        assert run(["models", "fetch", name, publisher.url]) == 1
+        told = capsys.readouterr()
+        assert "not the given one" in told.err
+        assert (told.out, told.err.count("\n")) == ("", 1)
+    assert not list((tmp_path / "data").glob("models/*"))
+
+
+def test_a_name_that_nobody_publishes_says_which_are_known(capsys):
+    assert run(["models", "fetch", "facenet"]) == 2
+    assert "sface, yunet, reid-0095" in capsys.readouterr().err
+
+
+def test_the_published_detector_is_put_where_the_setting_can_name_it(mirror, monkeypatch, capsys):
+    from facegate.resources import shipped
+    from facegate.verifier import publishers
+
+    data = (shipped("models") / "detector" / "face_detector.onnx").read_bytes()  # stands in for YuNet's, same format
+    known = replace(publishers.PUBLISHED["yunet"], sha256=hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(publishers.PUBLISHED, "yunet", known)
+    publisher = mirror(data)
+    assert run(["models", "fetch", "yunet", publisher.url, "--json"]) == 0
+    detector = said(capsys)["detector"]
+    monkeypatch.setenv("FACEGATE_VISION__DETECTOR", detector)
+    assert run(["verify", *(str(people()[0].picture_path(number)) for number in (0, 1))]) == 0
