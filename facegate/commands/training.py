@@ -1,7 +1,12 @@
-"""`facegate models train`: the recipe of the shipped verifier, for anyone to repeat; the only command with torch."""
+"""`facegate models train`: the recipe of the shipped verifier, for anyone to repeat; with torch.
 
+Several processes: torchrun --nproc-per-node 2 -m facegate models train ...; the first one speaks, the others are still.
+"""
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
@@ -13,53 +18,79 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from facegate.core.ports import FaceDetector
     from facegate.siamese.networks import Trunk
-    from facegate.siamese.recipe import Teacher, Trained
+    from facegate.siamese.processes import Team
+    from facegate.siamese.recipe import Place, Teacher, Trained
+    from facegate.siamese.training import Progress, Recipe
+
+LOSSES = ("contrastive", "teacher", "relations")
+HeadName = Literal["none", "arcface", "multi-similarity"]
+NOTHING = "none"
 
 
 def train(  # noqa: PLR0917 - typer passes options by name
     data: Annotated[Path, typer.Option("--data", help="Folder of sources: <source>/<person>/<photo>.")],
-    start: Annotated[Path, typer.Option("--start", help="Weights to begin with (.npz of reid-0095's trunk).")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for crops, checkpoints and the model.")],
-    teacher: Annotated[Path | None, typer.Option("--teacher", help="Second teacher: SFace's ONNX file.")] = None,
+    start: Annotated[str, typer.Option("--start", help="Weights to begin with (.npz, our ONNX), or none: random.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")],
+    crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
+    sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
+    teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
+    start_teaches: Annotated[
+        bool, typer.Option("--start-teaches/--start-does-not-teach", help="Hold on to it.")
+    ] = True,
+    without: Annotated[list[str] | None, typer.Option("--without", help="A loss to leave out; repeatable.")] = None,
+    head: Annotated[HeadName, typer.Option("--head", help="A further loss on who is who.")] = "none",
     name: Annotated[str, typer.Option("--name", help="Name of the new model.")] = "twin",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 3000,
-    frozen: Annotated[int, typer.Option("--frozen", min=0, max=15, help="So many first blocks stay as they are.")] = 6,
+    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 32,
+    pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
+    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 5e-4,
+    frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 6.")] = None,
+    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.7,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")] = 2,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
+    bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
+    look_every: Annotated[int, typer.Option("--look-every", min=0, help="Steps between looks at held-out.")] = 1000,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
     from facegate.siamese import recipe, training  # noqa: PLC0415
-    from facegate.siamese.networks import load_start, use_threads  # noqa: PLC0415
+    from facegate.siamese.networks import use_threads  # noqa: PLC0415
+    from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
-    trunk = load_start(start)
-    plan = training.Recipe(seed=seed, steps=steps, frozen=frozen)
+    left_out = set(without or ())
+    if unknown := left_out - set(LOSSES):
+        raise UnusableInputError(f"--without {', '.join(unknown)} names no loss", f"Leave out {', '.join(LOSSES)}")
+    trunk = begun(start, seed)
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=console(stderr=True)) as bar:
-        task = bar.add_task("training", total=steps)
-
-        def report(at: training.Progress) -> None:
-            losses = f"contrastive {at.contrastive:.3f} anchor {at.anchor:.3f} relations {at.relations:.4f}"
-            bar.update(task, completed=at.step, description=f"{losses} {at.pictures_per_second:.0f} pictures/s")
-
-        trained = recipe.train(
-            data,
-            out,
-            start=trunk,
-            teachers=teachers(trunk, teacher, out, threads),
-            detector=detector,
-            recipe=plan,
-            resume=resume,
-            say=bar.console.print,
-            report=report,
+    place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
+    recipe.check(place, resume=resume)
+    with team() as mates:
+        default = training.Recipe()
+        plan = training.Recipe(
+            seed=seed,
+            steps=steps,
+            people=people,
+            pictures=pictures,
+            rate=rate,
+            frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
+            doors=doors,
+            contrastive=0.0 if "contrastive" in left_out else default.contrastive,
+            anchor=0.0 if "teacher" in left_out else default.anchor,
+            relations=0.0 if "relations" in left_out else default.relations,
+            head=training.Head(head),
+            bf16=bf16_pays(mates.device) if bf16 is None else bf16,
+            workers=default_workers(mates.size) if workers is None else workers,
+            look_every=look_every,
         )
+        known = teachers(trunk if start_teaches and start != NOTHING else None, teacher or (), out, mates, threads)
+        trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume)
+    if trained is None:
+        return
     written = write(trained, name, start, out, detector)
     chosen = [{"share": each.share, "cost": each.cost, "plain": each.plain, "door": each.door}
               for each in trained.candidates]  # fmt: skip
@@ -71,29 +102,99 @@ def train(  # noqa: PLR0917 - typer passes options by name
         warn("nothing that was learnt is better than the start on held-out people")
 
 
-def teachers(trunk: "Trunk", second: Path | None, out: Path, threads: int) -> "list[Teacher]":
-    """Return the start as the first teacher and SFace, if given, as the second.
+def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
+    mates: "Team",
+    place: "Place",
+    trunk: "Trunk",
+    known: "Sequence[Teacher]",
+    plan: "Recipe",
+    detector: "FaceDetector",
+    *,
+    resume: bool,
+) -> "Trained | None":
+    """Train, with a bar on stderr that says how it stands; the leader alone speaks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    from facegate.siamese import recipe  # noqa: PLC0415
+
+    screen, held_out = console(stderr=True), [""]
+    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*shown, console=screen, disable=not (mates.leads and screen.is_terminal)) as bar:
+        task = bar.add_task("training", total=plan.steps)
+
+        def tell(line: str) -> None:
+            if mates.leads:
+                screen.print(line)
+
+        def report(at: "Progress") -> None:
+            if at.held_out is not None:
+                held_out[0] = f"held out {at.held_out.plain:.1%} plain {at.held_out.door:.1%} door "
+            losses = f"contrastive {at.contrastive:.3f} anchor {at.anchor:.3f} relations {at.relations:.4f} "
+            losses += f"head {at.heading:.2f} " if at.heading else ""
+            line = f"{losses}{held_out[0]}{at.pictures_per_second:.0f} pictures/s"
+            bar.update(task, completed=at.step, description=line)
+            if not screen.is_terminal:  # a log gets lines
+                tell(f"step {at.step} of {plan.steps}: {line}")
+
+        return recipe.train(
+            place,
+            start=trunk,
+            teachers=known,
+            detector=detector,
+            recipe=plan,
+            resume=resume,
+            say=tell,
+            report=report,
+            team=mates,
+        )
+
+
+def begun(start: str, seed: int) -> "Trunk":
+    """Return the trunk to begin with: random, of an `.npz` file, or of one of our ONNX files."""
+    from facegate.siamese.export import read_onnx  # noqa: PLC0415
+    from facegate.siamese.networks import fresh_trunk, load_start  # noqa: PLC0415
+
+    if start == NOTHING:
+        return fresh_trunk(seed=seed)
+    return read_onnx(Path(start)) if start.endswith(".onnx") else load_start(Path(start))
+
+
+def default_workers(processes: int) -> int:
+    """Return how many processes augment for each that learns: one core learns, the others augment."""
+    return max(1, len(os.sched_getaffinity(0)) // processes - 1)
+
+
+def teachers(start: "Trunk | None", others: Sequence[Path], out: Path, mates: "Team", threads: int) -> "list[Teacher]":
+    """Return the start as the first teacher, if it is to teach, and the networks that are given.
+
+    A network that takes crops of 112 pixels is fed as SFace is; one of 128 as the start.
 
     Raises:
-        UnusableInputError: The second teacher's file is missing.
+        UnusableInputError: A teacher's file is missing or is no network.
     """
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
     from facegate.siamese.recipe import Teacher  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
+    from facegate.verifier.library import digest_of  # noqa: PLC0415
 
-    if second is not None and not second.is_file():
-        raise UnusableInputError(f"There is no {second}", "Name SFace's ONNX file")
-    write_onnx(trunk, out / "start.onnx")
-    networks = [(out / "start.onnx", InputContract(trunk.shape.size, "reid-0095"))]
-    if second is not None:
-        networks.append((second, InputContract(112, "arcface", rgb=True)))
-    return [
-        Teacher(OnnxExtractor(path, model=path.stem, contract=contract, threads=threads).extract, contract.alignment)
-        for path, contract in networks
-    ]
+    networks = [out / "start.onnx"] if start is not None else []
+    if start is not None and mates.leads:
+        write_onnx(start, networks[0])
+    mates.wait()
+    known = []
+    for path in (*networks, *others):
+        if not path.is_file():
+            raise UnusableInputError(f"There is no {path}", "Name SFace's ONNX file")
+        small, large = InputContract(112, "arcface", rgb=True), InputContract(128, "reid-0095")
+        extractor = OnnxExtractor(path, model=path.stem, contract=large, threads=threads)
+        contract = small if small.size in extractor.input_shape else large
+        extractor = OnnxExtractor(path, model=path.stem, contract=contract, threads=threads)
+        known.append(Teacher(extractor.extract, contract.alignment, f"{path.stem}@{digest_of(path)[:12]}"))
+    return known
 
 
-def write(trained: "Trained", name: str, start: Path, out: Path, detector: "FaceDetector") -> Path:
+def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceDetector") -> Path:
     """Export the trunk, calibrate it on untouched held-out people, and write the model's folder.
 
     People are compared within a source only: two sources may show one person under two names.
@@ -111,7 +212,8 @@ def write(trained: "Trained", name: str, start: Path, out: Path, detector: "Face
     network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
     write_onnx(trained.trunk, network)
     save_weights(trained.trunk, out / "trained.npz")
-    origin, files = f"{start.name} (trained on)", {NETWORK: digest_of(network)}
+    origin = "random weights" if start == NOTHING else f"{Path(start).name} (trained on)"
+    files = {NETWORK: digest_of(network)}
     card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)
     extractor = OnnxExtractor(network, model=card.id, contract=contract)
     tally, count = Tally(), 0

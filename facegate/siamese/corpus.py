@@ -61,7 +61,7 @@ def align_source(data: Path, name: str, detector: FaceDetector, crops: Path) -> 
     """
     listing = crops / f"{name}.json"
     if listing.is_file():
-        return int(json.loads(listing.read_text("utf-8"))["missed"])
+        return missed_in(crops, name)
     photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
     found = [(path, crop) for path in photos if (crop := wide_crop(cv2.imread(str(path)), detector)) is not None]
     if not found:
@@ -71,6 +71,11 @@ def align_source(data: Path, name: str, detector: FaceDetector, crops: Path) -> 
     names = [str(path.relative_to(data)) for path, _ in found]
     listing.write_text(json.dumps({"names": names, "missed": len(photos) - len(found)}), "utf-8")
     return len(photos) - len(found)
+
+
+def missed_in(crops: Path, name: str) -> int:
+    """Return how many photos of an aligned source had no face that was found."""
+    return int(json.loads((crops / f"{name}.json").read_text("utf-8"))["missed"])
 
 
 def wide_crop(picture: Any, detector: FaceDetector) -> Pixels | None:

@@ -8,8 +8,10 @@ There Y = 0 marks a similar pair and `near` is 0. A trunk that has learnt to tel
 person at a distance of about 0.8; pulling them to 0 would undo what else it knows, so only what is farther is pulled.
 """
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def distances(cosines: Tensor) -> Tensor:
@@ -65,3 +67,64 @@ def relations(templates: Tensor, teachers: Tensor) -> Tensor:
     """
     off = ~torch.eye(len(templates), dtype=torch.bool, device=templates.device)
     return (templates @ templates.T - teachers @ teachers.T)[off].square().mean()
+
+
+def multi_similarity(
+    templates: Tensor, people: Tensor, groups: Tensor, *, tight: float = 2.0, steep: float = 40.0, middle: float = 0.4
+) -> Tensor:
+    """Return the multi-similarity loss of a batch (Wang and others, CVPR 2019, eq. 15), without its mining.
+
+        mean over pictures of  log(1 + sum_mated exp(-a (s - m))) / a + log(1 + sum_strangers exp(b (s - m))) / b
+
+    Args:
+        templates: Float (n, d), unit length.
+        people: Int (n,): who is on each picture.
+        groups: Int (n,): two people are known to be two only within a group.
+        tight: a, how hard mated scores are pulled.
+        steep: b, how hard the scores of strangers are pushed.
+        middle: m, about where the threshold will be.
+    """
+    alike = templates @ templates.T
+    same = people[:, None] == people[None, :]
+    mated = same & ~torch.eye(len(people), dtype=torch.bool, device=templates.device)
+    strangers = ~same & (groups[:, None] == groups[None, :])
+    # logsumexp with a zero beside it is log(1 + sum exp); what does not count is far below.
+    pull = torch.where(mated, -tight * (alike - middle), -math.inf)
+    push = torch.where(strangers, steep * (alike - middle), -math.inf)
+    zero = alike.new_zeros(len(people), 1)
+    own = torch.logsumexp(torch.cat((zero, pull), 1), 1) / tight
+    return (own + torch.logsumexp(torch.cat((zero, push), 1), 1) / steep).mean()
+
+
+class ArcFace(nn.Module):
+    """A class for each training person, with an angle added to one's own (Deng and others, CVPR 2019, eq. 3).
+
+    It exists while the twins learn, and is thrown away with its people: nothing of it is in the network.
+    """
+
+    groups: Tensor
+
+    def __init__(self, dimension: int, groups: Tensor, *, scale: float = 32.0, angle: float = 0.3) -> None:
+        """Draw a direction for each person.
+
+        Args:
+            dimension: d of the templates.
+            groups: Int (people,): the group of each; only people of one group are known to be two.
+            scale: s.
+            angle: m, radians.
+        """
+        super().__init__()
+        self.register_buffer("groups", groups)
+        self.centres = nn.Parameter(nn.functional.normalize(torch.randn(len(groups), dimension), dim=1))
+        self.scale, self.angle = scale, angle
+
+    def forward(self, templates: Tensor, people: Tensor) -> Tensor:
+        """(n, d), int (n,) -> the mean cross entropy."""
+        cosines = templates @ nn.functional.normalize(self.centres, dim=1).T  # (n, people)
+        own = cosines.gather(1, people[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        turned = torch.cos(torch.acos(own) + self.angle)
+        # Past the pole an angle more would be less: there the cosine is lowered by as much as is left.
+        turned = torch.where(own > math.cos(math.pi - self.angle), turned, own - self.angle * math.sin(self.angle))
+        logits = self.scale * cosines.scatter(1, people[:, None], turned)
+        known = self.groups[None, :] == self.groups[people][:, None]
+        return nn.functional.cross_entropy(logits.masked_fill(~known, -math.inf), people)

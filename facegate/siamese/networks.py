@@ -175,6 +175,31 @@ class Twins(nn.Module):
         return both[: len(left)], both[len(left) :]
 
 
+def fresh_trunk(shape: TrunkShape = REID_0095, *, seed: int = 0) -> Trunk:
+    """Return a trunk with random weights that can be trained without batch norms.
+
+    Weights are normal with the variance that keeps that of the signal (He and others, 2015; the slopes begin at 0.25).
+    The sigmoid of a squeeze-and-excite begins at a half, which the layer before it makes up for. A block with a
+    shortcut adds only its share, 1 / sqrt(blocks), so that the sum of all does not grow (Zhang and others, Fixup,
+    2019).
+    """
+    trunk, draw = Trunk(shape), torch.Generator().manual_seed(seed)
+    for name, layer in trunk.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            inputs = layer.weight[0].numel()
+            linear = name.endswith((".project", "gdw", "embed"))  # no slope follows
+            gain = 0.1 if name.endswith(".fc2") else 1.0 if linear else (2 / (1 + 0.25**2)) ** 0.5
+            nn.init.normal_(layer.weight, 0.0, gain * inputs**-0.5, generator=draw)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    shortcuts = sum(block.shortcut for block in shape.blocks)
+    with torch.no_grad():
+        for block in trunk.blocks:
+            if isinstance(block, InvertedResidual):
+                block.project.weight.mul_(2.0 * (shortcuts**-0.5 if block.shape.shortcut else 1.0))
+    return trunk.eval()
+
+
 def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
     """Return a trunk with the weights of an `.npz` file, whose names are those of `Trunk`'s state.
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
-from facegate.siamese.corpus import WIDE, Source, align_source, labels_of, read_source, training_rows
+from facegate.siamese.corpus import WIDE, Source, align_source, labels_of, missed_in, read_source, training_rows
 from facegate.siamese.networks import Trunk
-from facegate.siamese.selection import Candidate, choose, require_judges
-from facegate.siamese.teachers import fit_merge
-from facegate.siamese.training import Collection, Progress, Recipe, Run, between
+from facegate.siamese.processes import Team
+from facegate.siamese.selection import Candidate, choose, look, require_judges
+from facegate.siamese.teachers import one_target
+from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run, between
 from facegate.vision.align import Alignment, align
 
 BLOCK: Final = 32
@@ -36,10 +37,12 @@ class Teacher:
     Attributes:
         extract: Turns crops into templates.
         alignment: How it wants them.
+        name: What its templates are kept under between runs, `name@digest12`; empty: they are not kept.
     """
 
     extract: Callable[[Crops], Templates]
     alignment: Alignment
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +62,30 @@ class Trained:
     missed: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run finds its pictures and leaves its work.
+
+    Attributes:
+        data: Folder of sources, `<source>/<person>/<photo>`; those whose name ends in `_train` if there are any.
+        folder: Where checkpoints go.
+        crops: Where crops and what the teachers say of them go, for further runs too; None: into the folder.
+        only: Names of the sources to learn from; empty: all.
+    """
+
+    data: Path
+    folder: Path
+    crops: Path | None = None
+    only: tuple[str, ...] = ()
+
+    @property
+    def crops_folder(self) -> Path:
+        """Where crops are."""
+        return self.crops or self.folder / "crops"
+
+
 def train(
-    data: Path,
-    folder: Path,
+    place: Place,
     *,
     start: Trunk,
     teachers: Sequence[Teacher],
@@ -70,55 +94,95 @@ def train(
     resume: bool,
     say: Say,
     report: Callable[[Progress], None],
-) -> Trained:
+    team: Team | None = None,
+) -> Trained | None:
     """Train twins from a start.
 
     Args:
-        data: Folder of sources, `<source>/<person>/<photo>`; those whose name ends in `_train` if there are any.
-        folder: Where crops, targets and checkpoints go.
-        start: The trunk to begin with; it is the first teacher.
-        teachers: The start's own network, and perhaps a second.
+        place: Where pictures are and work goes.
+        start: The trunk to begin with.
+        teachers: Whose templates of clean faces are kept or reached, that of the start's own network first.
         detector: Finds the faces, as at the door.
         recipe: Everything else that decides the run.
         resume: Go on from the folder's checkpoint.
         say: Is told what is being done.
         report: Is told how training stands.
+        team: This process among its peers; the leader alone aligns, asks the teachers, and chooses.
+
+    Returns:
+        What came out; None in the processes that do not lead.
 
     Raises:
         UnusableInputError: There is nothing to learn from, or a checkpoint that is not to be resumed.
     """
-    crops, missed = folder / "crops", {}
-    names = source_names(data)
-    for name in names:
-        say(f"aligning {name}")
-        missed[name] = align_source(data, name, detector, crops)
-    sources = tuple(read_source(crops, name) for name in names)
-    require_judges(sources)
-    say("asking the teachers")
-    targets = taught(sources, teachers, folder / "targets.npy")
+    team = team or Team()
+    check(place, resume=resume)
+    if team.leads:
+        prepare(place, teachers, detector, say)
+    team.wait()
+    sources, missed = opened(place)
+    targets = taught(sources, teachers, place.crops_folder, start.shape.dimension, recipe)
     collection = Collection(sources, labels_of(sources), training_rows(sources), targets, shares_of(sources))
-    run = Run(start, collection, recipe, folder)
+    start = start.to(team.device)
+    run = Run(start, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
         say(f"going on at step {run.step}" if run.resume() else "starting anew: there is no checkpoint")
-    elif (folder / "checkpoint.pt").exists():
-        raise UnusableInputError(f"{folder} holds a run already", "Go on with it (--resume) or name another folder")
     trained = run.train(report)
+    if not team.leads:
+        return None
     say("choosing on held-out people")
     candidates = choose(start, trained, sources, recipe.seed)
-    return Trained(between(start, trained, candidates[0].share), candidates, sources, missed)
+    return Trained(between(start, trained, candidates[0].share).cpu(), candidates, sources, missed)
 
 
-def source_names(data: Path) -> list[str]:
+def check(place: Place, *, resume: bool) -> None:
+    """Refuse what cannot be run, before hours are spent.
+
+    Raises:
+        UnusableInputError: There is nothing to learn from, or there is a run in the folder that is not to be resumed.
+    """
+    source_names(place.data, place.only)
+    if not resume and (place.folder / CHECKPOINT).exists():
+        mend = "Go on with it (--resume) or name another folder"
+        raise UnusableInputError(f"{place.folder} holds a run already", mend)
+
+
+def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, say: Say) -> None:
+    """Align what is not aligned yet, and ask the teachers of what they were not asked yet.
+
+    Raises:
+        UnusableInputError: There is nothing to learn from.
+    """
+    for name in source_names(place.data, place.only):
+        say(f"aligning {name}")
+        align_source(place.data, name, detector, place.crops_folder)
+    sources, _ = opened(place)
+    require_judges(sources)
+    say("asking the teachers")
+    for teacher in teachers:
+        for source in sources:
+            said_of(source, teacher, place.crops_folder)
+
+
+def opened(place: Place) -> tuple[tuple[Source, ...], dict[str, int]]:
+    """Return the aligned sources, and how many photos of each had no face that was found."""
+    crops, names = place.crops_folder, source_names(place.data, place.only)
+    return tuple(read_source(crops, name) for name in names), {name: missed_in(crops, name) for name in names}
+
+
+def source_names(data: Path, only: Sequence[str] = ()) -> list[str]:
     """Return the sources to learn from.
 
     Raises:
-        UnusableInputError: There are none.
+        UnusableInputError: There are none, or one that is asked for is not there.
     """
     folders = sorted(path.name for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
     names = [name for name in folders if name.endswith("_train")] or folders
     if not names:
         raise UnusableInputError(f"{data} holds no folder of people", "Unpack the *_train archives there")
-    return names
+    if missing := sorted(set(only) - set(folders)):
+        raise UnusableInputError(f"{data} holds no {', '.join(missing)}", f"Choose among {', '.join(folders)}")
+    return [name for name in folders if name in only] if only else names
 
 
 def shares_of(sources: Sequence[Source]) -> NDArray[np.float64]:
@@ -128,17 +192,31 @@ def shares_of(sources: Sequence[Source]) -> NDArray[np.float64]:
     return np.asarray(roots / roots.sum(), np.float64)
 
 
-def taught(sources: Sequence[Source], teachers: Sequence[Teacher], keep: Path) -> NDArray[np.float32]:
-    """Return the target of each crop, counted through the sources, float32 (n, d); kept in a file between runs."""
-    if keep.is_file():
-        return np.asarray(np.load(keep, allow_pickle=False), np.float32)
-    said = [
-        np.concatenate([teacher.extract(seen) for source in sources for seen in blocks(source, teacher.alignment)])
-        for teacher in teachers
-    ]
-    targets = said[0] if len(said) == 1 else fit_merge(said[0], said[1]).targets(said[0], said[1])
-    np.save(keep, targets)
-    return targets
+def taught(
+    sources: Sequence[Source], teachers: Sequence[Teacher], keep: Path, dimension: int, recipe: Recipe
+) -> NDArray[np.float32]:
+    """Return the target of each crop, counted through the sources, float32 (n, d); zeros if nothing is learnt of them.
+
+    Raises:
+        UnusableInputError: Something is to be learnt of teachers, and there are none that fit.
+    """
+    if not (recipe.anchor or recipe.relations):
+        return np.zeros((sum(len(source.paths) for source in sources), dimension), np.float32)
+    said = [np.concatenate([said_of(source, teacher, keep) for source in sources]) for teacher in teachers]
+    return one_target(said, dimension)
+
+
+def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
+    """Return a teacher's templates of a source's crops, float32 (n, d); asked once, if the teacher has a name."""
+    file = keep / f"{source.name}.{teacher.name}.npy"
+    if teacher.name and file.is_file():
+        kept = np.asarray(np.load(file, allow_pickle=False), np.float32)
+        if len(kept) == len(source.paths):
+            return kept
+    said = np.concatenate([teacher.extract(seen) for seen in blocks(source, teacher.alignment)])
+    if teacher.name:
+        np.save(file, said)
+    return said
 
 
 def blocks(source: Source, alignment: Alignment) -> Iterator[Crops]:

@@ -19,7 +19,7 @@ from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.networks import Trunk
-from facegate.siamese.training import between
+from facegate.siamese.training import HeldOut, between
 
 MOST_LOSS: Final = 0.1
 """A candidate's FNMR on a source as it is may be so much above the start's, relatively: less is noise."""
@@ -30,6 +30,8 @@ LEAST_MATED: Final = 20
 """Sources with fewer mated comparisons say nothing."""
 MOST_PICTURES: Final = 500
 """Of one source; the other held-out people stay untouched, for the calibration."""
+FEW_PICTURES: Final = 200
+"""Of one source, while training goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ def comparisons(source: Source, rows: NDArray[np.int64]) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int) -> Candidate:
-    """Judge one trunk."""
+def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, most: int = MOST_PICTURES) -> Candidate:
+    """Judge one trunk, on at most so many pictures of each source."""
     plain: dict[str, float] = {}
     door: dict[str, float] = {}
     for source in sources:
-        rows = judged_rows(source)
+        rows = judged_rows(source, most)
         if comparisons(source, rows) < LEAST_MATED:
             continue
         people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
@@ -103,11 +105,17 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int) -> 
     return Candidate(share, plain, door)
 
 
-def judged_rows(source: Source) -> NDArray[np.int64]:
+def look(trunk: Trunk, sources: Sequence[Source], seed: int) -> HeldOut:
+    """Return how held-out people do, on few pictures: for the eye, not for a choice."""
+    seen = judged(trunk, 1.0, sources, seed, FEW_PICTURES)
+    return HeldOut(*(float(np.mean(list(rates.values() or [np.nan]))) for rates in (seen.plain, seen.door)))
+
+
+def judged_rows(source: Source, most: int = MOST_PICTURES) -> NDArray[np.int64]:
     """Return the crops of held-out people that the choice is made on, whole people and at most half of them."""
     people = source.people
     rows = np.flatnonzero([held_out(person) for person in people])
-    most = min(MOST_PICTURES, len(rows) // 2)
+    most = min(most, len(rows) // 2)
     if not most:
         return rows[:0]
     cut = people[rows[most]]
@@ -124,11 +132,12 @@ def untouched_rows(source: Source) -> NDArray[np.int64]:
 @torch.no_grad()
 def templates_of(trunk: Trunk, crops: NDArray[np.uint8], size: int = 64) -> Templates:
     """Return the templates of crops uint8 (n, s, s, 3), float32 (n, d)."""
-    parts = []
+    parts, device = [], next(trunk.parameters()).device
     trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # two to three times as fast on a CPU
     for top in range(0, len(crops), size):
         some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
-        parts.append(trunk(torch.from_numpy(some).to(memory_format=torch.channels_last)).numpy())
+        fed = torch.from_numpy(some).to(device).to(memory_format=torch.channels_last)
+        parts.append(trunk(fed).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -1,34 +1,55 @@
 """What the teachers say of a clean face, as one target in the student's own space.
 
-Two teachers' templates a (n, d) and b (n, e), side by side and divided by sqrt(2), have as their inner products the
-mean of the two scores. Their d leading principal directions keep nearly all of those, and a rotation (Procrustes) turns
-them to where the first teacher, from which the student starts, has them. So the student sets out near its target.
+The templates of k teachers, side by side and divided by sqrt(k), have as their inner products the mean of the k scores.
+Their d leading principal directions keep nearly all of those, and a rotation (Procrustes) turns them to where the first
+teacher, from which the student starts, has them. So the student sets out near its target. One teacher alone stays as it
+is; with fewer values than the student's templates have, it gets zeros, which leaves all scores as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.comparison import Templates
+from facegate.errors import UnusableInputError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Merge:
-    """A linear map from two teachers' templates to the student's space: float32 (d + e, d)."""
+    """A linear map from all teachers' templates, side by side, to the student's space: float32 (d + e + .., d)."""
 
     matrix: NDArray[np.float32]
 
-    def targets(self, first: Templates, second: Templates) -> Templates:
-        """Return the targets (n, d), unit length, of templates (n, d) and (n, e)."""
-        both = np.hstack((first, second)) @ self.matrix
+    def targets(self, *said: Templates) -> Templates:
+        """Return the targets (n, d), unit length, of each teacher's templates."""
+        both = np.hstack(said) @ self.matrix
         return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True), np.float32)
 
 
-def fit_merge(first: Templates, second: Templates) -> Merge:
-    """Fit the map on templates of the same faces, (n, d) and (n, e) with n >= d."""
-    both = np.hstack((first, second)).astype(np.float64) / np.sqrt(2)  # (n, d + e)
+def fit_merge(*said: Templates) -> Merge:
+    """Fit the map on templates of the same faces, (n, d), (n, e), ..., the student's own first; n >= d."""
+    first = said[0]
+    both = np.hstack(said).astype(np.float64) / np.sqrt(len(said))  # (n, d + e + ..)
     _, directions = np.linalg.eigh(both.T @ both)  # eigenvalues ascend
-    leading = directions[:, ::-1][:, : first.shape[1]]  # (d + e, d)
+    leading = directions[:, ::-1][:, : first.shape[1]]  # (d + e + .., d)
     left, _, right = np.linalg.svd((both @ leading).T @ first)
-    return Merge(np.asarray(leading @ (left @ right) / np.sqrt(2), np.float32))
+    return Merge(np.asarray(leading @ (left @ right) / np.sqrt(len(said)), np.float32))
+
+
+def one_target(said: Sequence[Templates], dimension: int) -> Templates:
+    """Return what to learn from what the teachers say of the same n faces, float32 (n, dimension).
+
+    Raises:
+        UnusableInputError: Their templates do not fit into the student's.
+    """
+    if not said:
+        raise UnusableInputError(
+            "There is no teacher", "Give --teacher, or leave out what needs one: --without teacher"
+        )
+    if len(said) > 1 and said[0].shape[1] == dimension:
+        return fit_merge(*said).targets(*said)
+    if len(said) > 1 or said[0].shape[1] > dimension:
+        raise UnusableInputError("The first teacher's templates are not as long as the student's", "Give another first")
+    return np.pad(said[0], ((0, 0), (0, dimension - said[0].shape[1])))

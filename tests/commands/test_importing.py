@@ -167,3 +167,21 @@ def test_the_published_detector_is_put_where_the_setting_can_name_it(mirror, mon
     detector = said(capsys)["detector"]
     monkeypatch.setenv("FACEGATE_VISION__DETECTOR", detector)
     assert run(["verify", *(str(people()[0].picture_path(number)) for number in (0, 1))]) == 0
+
+
+def test_the_published_weights_of_reid_0095_become_the_network_of_open_1_to_the_last_byte(mirror, capsys):
+    from facegate.resources import shipped
+    from facegate.siamese.export import bytes_of_trunk, read_onnx
+    from facegate.verifier.library import digest_of
+    from facegate.verifier.publishers import PUBLISHED
+
+    network = shipped("models") / "verifier" / "open-1" / "network.onnx"
+    weights = bytes_of_trunk(read_onnx(network))
+    known = PUBLISHED["reid-0095"]
+    assert (len(weights), hashlib.sha256(weights).hexdigest()) == (known.size, known.sha256)
+    publisher = mirror(weights, cut=[1_000_000])
+    assert run(["models", "fetch", "reid-0095", publisher.url, "--json"]) == 0
+    document = said(capsys)
+    assert document["files"]["network.onnx"] == digest_of(network)
+    assert (document["licence"], document["calibrated"]) == ("Apache-2.0", False)
+    assert publisher.asked == ["", "bytes=1000000-"]

@@ -83,3 +83,38 @@ def test_relations_ask_only_for_scores_and_not_for_directions():
     turn, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
     assert float(losses.relations(templates, templates @ turn)) == pytest.approx(0, abs=1e-12)
     assert float(losses.relations(templates, drawn(seed=9))) > 0.01
+
+
+def test_multi_similarity_agrees_with_its_formula_pair_by_pair():
+    templates, people, groups = drawn(8), torch.tensor([0, 0, 1, 1, 2, 3, 3, 3]), torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])
+    total = 0.0
+    for i in range(8):
+        scores = [(float(templates[i] @ templates[j]), j) for j in range(8) if j != i]
+        pull = sum(math.exp(-2.0 * (s - 0.4)) for s, j in scores if people[j] == people[i])
+        push = sum(math.exp(40.0 * (s - 0.4)) for s, j in scores if people[j] != people[i] and groups[j] == groups[i])
+        total += math.log1p(pull) / 2.0 + math.log1p(push) / 40.0
+    assert float(losses.multi_similarity(templates, people, groups)) == pytest.approx(total / 8, rel=1e-6)
+
+
+def test_arcface_adds_the_angle_to_ones_own_and_knows_strangers_within_a_group_alone():
+    head = losses.ArcFace(5, torch.tensor([0, 0, 1, 1]), scale=8.0, angle=0.3).double()
+    templates, people = drawn(3), torch.tensor([0, 1, 3])
+    centres = normalize(head.centres.detach(), dim=1)
+    total = 0.0
+    for template, person in zip(templates, people.tolist(), strict=True):
+        known = [0, 1] if person < 2 else [2, 3]
+        logits = {k: 8.0 * float(template @ centres[k]) for k in known}
+        logits[person] = 8.0 * math.cos(math.acos(logits[person] / 8.0) + 0.3)
+        total -= logits[person] - math.log(sum(math.exp(value) for value in logits.values()))
+    assert float(head(templates, people)) == pytest.approx(total / 3, rel=1e-6)
+
+
+def test_arcface_past_the_pole_still_pulls_towards_ones_own():
+    head = losses.ArcFace(3, torch.zeros(2, dtype=torch.long), angle=0.5)
+    with torch.no_grad():
+        head.centres.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    angles = torch.tensor([2.5, 2.6, 2.7, 2.9, 3.1])  # the pole of 0.5 is at 2.64
+    templates = torch.stack((angles.cos(), torch.zeros(5), angles.sin()), dim=1)
+    lost = [float(head(template[None], torch.tensor([0])).detach()) for template in templates]
+    assert lost == sorted(lost)
+    assert len(set(lost)) == 5

@@ -7,9 +7,18 @@ import torch
 from facegate.errors import UnusableInputError
 from facegate.resources import shipped
 from facegate.siamese import training
-from facegate.siamese.export import read_onnx, write_onnx
-from facegate.siamese.networks import REID_0095, BlockShape, Trunk, TrunkShape, Twins, load_start, save_weights
-from facegate.siamese.teachers import fit_merge
+from facegate.siamese.export import bytes_of_trunk, read_onnx, trunk_of_bytes, write_onnx
+from facegate.siamese.networks import (
+    REID_0095,
+    BlockShape,
+    Trunk,
+    TrunkShape,
+    Twins,
+    fresh_trunk,
+    load_start,
+    save_weights,
+)
+from facegate.siamese.teachers import fit_merge, one_target
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 16, 24)
@@ -104,6 +113,36 @@ def test_the_features_are_what_the_projection_head_sees(tmp_path):
     assert projected / np.linalg.norm(projected, axis=1, keepdims=True) == pytest.approx(templates, abs=1e-5)
 
 
+def test_random_weights_carry_the_signal_and_its_gradient_through_without_batch_norms():
+    trunk = fresh_trunk(seed=3)
+    sizes = []
+    for block in trunk.blocks:
+        block.register_forward_hook(lambda _, __, out: sizes.append(float(out.std())))
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    templates = trunk(torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)))
+    assert len(sizes) == 15
+    assert 0.05 < min(sizes) < max(sizes) < 20 * min(sizes)
+    templates[0, :8].sum().backward()
+    flow = [float(block.project.weight.grad.norm()) for block in trunk.blocks]
+    assert 0 < max(flow) < 100 * min(flow)
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    one, same, other = (fresh_trunk(SMALL, seed=seed).stem.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_a_trunk_goes_through_the_bytes_of_its_weights(tmp_path):
+    save_weights(small_trunk(), tmp_path / "rounded.npz")
+    trunk = load_start(tmp_path / "rounded.npz", SMALL)
+    again = trunk_of_bytes(bytes_of_trunk(trunk), SMALL)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in trunk.state_dict().items())
+    for data in (b"", b"123", bytes_of_trunk(trunk)[:-2], bytes_of_trunk(trunk) + b"00"):
+        with pytest.raises(UnusableInputError, match="hold no weights"):
+            trunk_of_bytes(data, SMALL)
+
+
 def test_templates_have_unit_length():
     assert np.linalg.norm(torch_templates(small_trunk()), axis=1) == pytest.approx(1, abs=1e-5)
 
@@ -151,3 +190,15 @@ def test_the_merged_teachers_keep_the_mean_of_both_scores_near_the_first_ones_pl
     mean = (first @ first.T + second @ second.T) / 2
     assert np.abs(targets @ targets.T - mean).mean() < 0.03
     assert (targets * first).sum(1).mean() > 0.8
+
+
+def test_a_short_teacher_alone_keeps_its_scores_and_a_long_one_is_refused():
+    draw = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    said = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+    target = one_target([said], 24)
+    assert target.shape == (5, 24)
+    assert target @ target.T == pytest.approx(said @ said.T, abs=1e-6)
+    assert one_target([said, said[:, ::-1]], 16).shape == (5, 16)
+    for bad in ([said], [said, np.hstack((said, said))]):
+        with pytest.raises(UnusableInputError, match="not as long as the student's"):
+            one_target(bad, 8)

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ from facegate.errors import UnusableInputError
 from facegate.siamese import recipe
 from facegate.siamese.corpus import held_out
 from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
-from facegate.siamese.recipe import Teacher
+from facegate.siamese.recipe import Place, Teacher, said_of
 from facegate.siamese.selection import Candidate, judged_rows, ranked, templates_of, untouched_rows
-from facegate.siamese.training import Recipe
+from facegate.siamese.training import Head, Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
@@ -37,32 +38,38 @@ def start():
     return Trunk(TINY).eval()
 
 
-def train(data, folder, *, resume=False):
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    """Where the runs of these tests share what was aligned."""
+    return tmp_path_factory.mktemp("crops")
+
+
+def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: None):
     trunk, said = start(), []
     teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
     trained = recipe.train(
-        data,
-        folder,
+        place,
         start=trunk,
-        teachers=[teacher],
+        teachers=[teacher] if teachers is None else teachers,
         detector=YuNetDetector(),
-        recipe=PLAN,
+        recipe=plan,
         resume=resume,
         say=said.append,
-        report=lambda _: None,
+        report=report,
     )
     return trained, said
 
 
-def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path):
-    trained, said = train(data, tmp_path)
+def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path, crops):
+    place = Place(data, tmp_path, crops)
+    trained, said = train(place)
     assert trained.missed == {"set_train": 0}
     assert sorted(each.share for each in trained.candidates) == [0, 0.25, 0.5, 0.75, 1]
     assert said[0] == "aligning set_train"
 
     with pytest.raises(UnusableInputError, match="holds a run already"):
-        train(data, tmp_path)
-    again, said = train(data, tmp_path, resume=True)
+        train(place)
+    again, said = train(place, resume=True)
     assert "going on at step 2" in said
     assert [each.cost for each in again.candidates] == [each.cost for each in trained.candidates]
 
@@ -82,9 +89,52 @@ def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
 def test_a_folder_without_people_and_too_few_people_are_refused(data, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnusableInputError, match="no folder of people"):
-        train(tmp_path / "empty", tmp_path / "out")
+        train(Place(tmp_path / "empty", tmp_path / "out"))
+    with pytest.raises(UnusableInputError, match="holds no moon_train"):
+        train(Place(data, tmp_path / "out", only=("moon_train",)))
     few = tmp_path / "few" / "set_train"
     few.mkdir(parents=True)
     shutil.copytree(next((data / "set_train").iterdir()), few / "one")
     with pytest.raises(UnusableInputError, match="too few people"):
-        train(tmp_path / "few", tmp_path / "other")
+        train(Place(tmp_path / "few", tmp_path / "other"))
+
+
+def test_a_run_looks_at_held_out_people_now_and_then(data, tmp_path, crops):
+    seen = []
+    train(Place(data, tmp_path, crops), plan=replace(PLAN, steps=3, look_every=2), report=seen.append)
+    looked = [at.held_out for at in seen]
+    assert looked[0] is None
+    assert looked[2] is None
+    assert 0 <= looked[1].plain <= 1
+    assert 0 <= looked[1].door <= 1
+
+
+@pytest.mark.parametrize("head", list(Head))
+def test_without_teachers_a_run_learns_from_who_is_who_alone(data, tmp_path, crops, head):
+    seen = []
+    plan = replace(PLAN, steps=1, anchor=0.0, relations=0.0, head=head)
+    trained, _ = train(Place(data, tmp_path, crops), plan=plan, teachers=[], report=seen.append)
+    assert trained is not None
+    assert (seen[0].anchor, seen[0].relations) == (0, 0)
+    assert (seen[0].heading > 0) == (head is not Head.NONE)
+
+
+def test_with_nobody_to_teach_what_needs_a_teacher_is_refused(data, tmp_path, crops):
+    with pytest.raises(UnusableInputError, match="There is no teacher"):
+        train(Place(data, tmp_path, crops), teachers=[])
+
+
+def test_a_teacher_with_a_name_is_asked_once(data, tmp_path, crops):
+    asked = []
+
+    def extract(seen):
+        asked.append(len(seen))
+        return np.ones((len(seen), 4), np.float32) / 2
+
+    if not (crops / "set_train.json").exists():
+        recipe.prepare(Place(data, tmp_path, crops), [], YuNetDetector(), lambda _: None)
+    source = recipe.read_source(crops, "set_train")
+    teacher = Teacher(extract, ALIGNMENT, "patient@1")
+    first, again = said_of(source, teacher, tmp_path), said_of(source, teacher, tmp_path)
+    assert np.array_equal(first, again)
+    assert sum(asked) == len(source.paths)

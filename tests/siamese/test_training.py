@@ -1,13 +1,15 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
 from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
-from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
-from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Recipe, Run
+from facegate.siamese.networks import BlockShape, Trunk, TrunkShape, fresh_trunk
+from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Head, Recipe, Run
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)
 RECIPE = Recipe(steps=6, people=4, pictures=2, every=2, warmup=2, frozen=1, rate=1e-3, bf16=False)
@@ -100,3 +102,29 @@ def test_held_out_people_are_held_out_under_every_spelling_and_never_trained_on(
     assert 0.1 < share < 0.2
     source = Source("s", np.zeros((600, 1, 1, 3), np.uint8), tuple(f"s/{name}/1.jpg" for name in names))
     assert not any(held_out(names[row]) for row in training_rows((source,)))
+
+
+def test_a_run_without_any_loss_is_refused(tmp_path):
+    nothing = replace(RECIPE, contrastive=0.0, anchor=0.0, relations=0.0)
+    with pytest.raises(UnusableInputError, match="no loss left"):
+        Run(start(), collection(), nothing, tmp_path)
+
+
+@pytest.mark.parametrize("head", list(Head))
+def test_a_run_with_a_head_goes_on_with_it(tmp_path, head):
+    recipe = replace(RECIPE, steps=4, head=head, heading=1.0)
+    Run(start(), collection(), recipe, tmp_path).train(lambda _: None)
+    again = Run(start(), collection(), recipe, tmp_path)
+    before = [weight.clone() for weight in again.head.parameters()]
+    assert again.resume()
+    assert len(before) == (1 if head is Head.ARCFACE else 0)
+    assert all(not torch.equal(one, other) for one, other in zip(before, again.head.parameters(), strict=True))
+
+
+def test_random_weights_learn_to_tell_drawn_people_apart(tmp_path):
+    seen = []
+    recipe = replace(
+        RECIPE, steps=120, people=8, every=20, frozen=0, rate=1e-2, doors=0.0, anchor=0.0, relations=0.0, hardest=1.0
+    )
+    Run(fresh_trunk(SMALL, seed=1), collection(), recipe, tmp_path).train(seen.append)
+    assert seen[-1].contrastive < 0.75 * seen[0].contrastive
