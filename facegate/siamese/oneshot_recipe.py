@@ -1,7 +1,7 @@
 """The recipes of the two one-shot networks, for anyone to repeat.
 
-The paper's network is learnt in two stages, the second from where the first one stopped: its sketch, which costs a
-third of the time a picture, then the network itself (see `oneshot_networks`).
+The paper's network is learnt in three stages: the embedding network, whose templates are hints for the other; its
+sketch, which costs a third of the time a picture; then the network itself, from where the sketch stopped.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def stages(network: str, *, seed: int, steps: int | None = None) -> tuple[Stage,
     """Return the runs that make a network; with `steps`, each that many steps long."""
     known = {
         "embedding": (Stage("embedding", EMBEDDING),),
-        "paper": (Stage("sketch", SKETCH), Stage("paper", PAPER)),
+        "paper": (Stage("embedding", EMBEDDING), Stage("sketch", SKETCH), Stage("paper", PAPER)),
     }
     return tuple(
         replace(stage, recipe=replace(stage.recipe, seed=seed, steps=steps or stage.recipe.steps))
@@ -78,13 +78,16 @@ def train(
         moved: Told the stage's name, the step and its loss, at each step.
     """
     before: OneShotTwins | None = None
+    teacher: EmbeddingTwins | None = None
     held_out = 0.0
     for stage in plan:
         torch.manual_seed(stage.recipe.seed)
-        run = Run(start(stage.name, before), drawings, stage.recipe, out / stage.name, device)
-        if not (resume and run.resume()) and before is not None:
+        run = Run(start(stage.name, before), drawings, stage.recipe, out / stage.name, device=device, teacher=teacher)
+        if not (resume and run.resume()) and stage.name == "paper":
             run.measure(MEASURED)
         held_out = run.train(partial(report, stage.name), partial(moved, stage.name))
+        if isinstance(run.averaged, EmbeddingTwins):
+            teacher = run.averaged.eval()
         before = run.averaged
     return Trained(out / plan[-1].name / "network.npz", held_out)
 

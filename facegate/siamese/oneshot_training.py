@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from facegate.siamese import losses
 from facegate.siamese.oneshot import Judge, evaluate
 from facegate.siamese.oneshot_batches import BatchShape, Drawn, Sampler, pair_cross_entropy, trial_cross_entropy
 from facegate.siamese.oneshot_distortion import Distortion, distort
 from facegate.siamese.oneshot_drawings import Drawings, Task, held_out_tasks
-from facegate.siamese.oneshot_networks import EmbeddingTwins, OneShotTwins, PaperTwins, save_twins
+from facegate.siamese.oneshot_networks import UNITS, EmbeddingTwins, OneShotTwins, PaperTwins, save_twins
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
@@ -49,6 +50,7 @@ class Recipe:
         hardest: Share of non-mated pairs that counts.
         trials: Weight of the trials' loss.
         sharpness: Scores of templates times this are the logits of the trials.
+        hints: Weight of the teacher's templates, where there is a teacher.
         average: Decay of the averaged weights, a step.
         held_out: So many alphabets are only chosen on.
         drawers: Trials on held-out alphabets use the drawers from this one on.
@@ -72,6 +74,7 @@ class Recipe:
     hardest: float = 0.2
     trials: float = 0.0
     sharpness: float = 16.0
+    hints: float = 2.0
     average: float = 0.995
     held_out: int = 5
     drawers: int = 12
@@ -101,8 +104,27 @@ def split(drawings: Drawings, recipe: Recipe) -> tuple[Drawings, Drawings]:
 class Run:
     """One training run in one folder."""
 
-    def __init__(self, twins: OneShotTwins, drawings: Drawings, recipe: Recipe, folder: Path, device: str) -> None:
-        """Take a network at its start; nothing is learnt yet."""
+    def __init__(
+        self,
+        twins: OneShotTwins,
+        drawings: Drawings,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        teacher: EmbeddingTwins | None = None,
+    ) -> None:
+        """Take a network at its start; nothing is learnt yet.
+
+        Args:
+            twins: What learns.
+            drawings: Of all alphabets.
+            recipe: How.
+            folder: Where checkpoints go.
+            device: Where to compute.
+            teacher: Its templates of the same pictures are hints for the paper's network: a linear map of the 4096
+                units, thrown away afterwards, must tell them.
+        """
         learnt, held = split(drawings, recipe)
         self.recipe, self._folder, self._device = recipe, folder, device
         self._sampler = Sampler(learnt, recipe.shape)
@@ -111,7 +133,10 @@ class Run:
         )
         self.twins = twins.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
         self.averaged = copy.deepcopy(self.twins).requires_grad_(requires_grad=False)
-        self._optimizer = torch.optim.AdamW(_layers(self.twins, recipe), lr=0.0, fused=True)
+        self._teacher = teacher
+        self._hint = nn.Linear(UNITS, 1 if teacher is None else teacher.norm.num_features, bias=False).to(device)
+        learning = [*_layers(self.twins, recipe), {"params": [self._hint.weight], "times": 1.0, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(learning, lr=0.0, fused=True)
         self.step, self.best = 0, 0.0
 
     def resume(self) -> bool:
@@ -122,6 +147,7 @@ class Run:
         state = torch.load(path, map_location=self._device, weights_only=True)
         self.twins.load_state_dict(state["twins"])
         self.averaged.load_state_dict(state["averaged"])
+        self._hint.load_state_dict(state["hint"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = int(state["step"]), float(state["best"])
         return True
@@ -183,7 +209,7 @@ class Run:
             group["lr"] = rate * group["times"]
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self.recipe.bf16):
             features = self.twins(drawn.pictures.contiguous(memory_format=torch.channels_last))
-        loss = self._loss(features.float(), drawn)
+        loss = self._loss(features.float(), drawn) + self._hints(features.float(), drawn)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.twins.parameters(), 5.0)
@@ -211,6 +237,15 @@ class Run:
         pairs = pair_cross_entropy(scores, characters, hardest=recipe.hardest)
         return pairs + recipe.trials * trial_cross_entropy(scores, characters) if recipe.trials else pairs
 
+    def _hints(self, features: Tensor, drawn: Drawn) -> Tensor:
+        """Return what the features do not tell of the teacher's templates: the mean of 1 - cosine, weighted."""
+        if self._teacher is None:
+            return features.new_zeros(())
+        with torch.no_grad(), torch.autocast(self._device, dtype=torch.bfloat16, enabled=self.recipe.bf16):
+            templates = self._teacher(drawn.pictures.contiguous(memory_format=torch.channels_last))
+        told = functional.normalize(self._hint(features - 0.5), dim=1)
+        return self.recipe.hints * losses.anchor(told, templates)
+
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
@@ -233,6 +268,7 @@ class Run:
         state: dict[str, Any] = {
             "twins": self.twins.state_dict(),
             "averaged": self.averaged.state_dict(),
+            "hint": self._hint.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
             "best": self.best,

@@ -7,12 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from facegate.commands import main as root
 from facegate.siamese.oneshot_batches import BatchShape, Sampler, pair_cross_entropy, trial_cross_entropy
 from facegate.siamese.oneshot_distortion import Distortion, affine_maps, distort
 from facegate.siamese.oneshot_drawings import Drawings
-from facegate.siamese.oneshot_networks import EmbeddingTwins, PaperTwins
+from facegate.siamese.oneshot_networks import UNITS, EmbeddingTwins, PaperTwins
 from facegate.siamese.oneshot_recipe import stages, start
 from facegate.siamese.oneshot_training import CHECKPOINT, LOG, Recipe, Run, split
 from tests.siamese.handwriting import drawn, write_alphabets
@@ -52,7 +53,7 @@ def ignore(*_):
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
-    whole = Run(embedding(), drawings(), RECIPE, tmp_path / "whole", "cpu")
+    whole = Run(embedding(), drawings(), RECIPE, tmp_path / "whole")
     whole.train(ignore)
 
     class StoppedError(Exception):
@@ -63,8 +64,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        Run(embedding(), drawings(), RECIPE, tmp_path / "parts", "cpu").train(stop)
-    run = Run(embedding(), drawings(), RECIPE, tmp_path / "parts", "cpu")
+        Run(embedding(), drawings(), RECIPE, tmp_path / "parts").train(stop)
+    run = Run(embedding(), drawings(), RECIPE, tmp_path / "parts")
     assert run.resume()
     assert run.step == 4
     run.train(ignore)
@@ -74,13 +75,13 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
 
 
 def test_a_run_without_a_checkpoint_begins(tmp_path):
-    assert not Run(embedding(), drawings(), RECIPE, tmp_path, "cpu").resume()
+    assert not Run(embedding(), drawings(), RECIPE, tmp_path).resume()
 
 
 def test_a_run_learns_and_writes_what_it_did(tmp_path):
     told = []
     recipe = replace(RECIPE, steps=40, every=20, cooling=0.2, average=0.9)
-    run = Run(embedding(), drawings(), recipe, tmp_path, "cpu")
+    run = Run(embedding(), drawings(), recipe, tmp_path)
     best = run.train(told.append)
     assert [at.step for at in told] == [20, 40]
     assert told[1].loss < told[0].loss
@@ -188,15 +189,43 @@ def test_each_part_is_there_with_its_probability():
     assert np.abs(shifts).max() <= 2 * 2 / 105 + 1e-6
 
 
-def test_the_papers_network_is_learnt_in_two_stages():
-    sketch, paper = stages("paper", seed=3, steps=2)
-    assert (sketch.name, paper.name, paper.recipe.steps, paper.recipe.seed) == ("sketch", "paper", 2, 3)
+def test_the_papers_network_is_learnt_in_three_stages():
+    teacher, sketch, paper = stages("paper", seed=3, steps=2)
+    assert (teacher.name, sketch.name, paper.name) == ("embedding", "sketch", "paper")
+    assert {(stage.recipe.steps, stage.recipe.seed) for stage in (teacher, sketch, paper)} == {(2, 3)}
     first = start("sketch", None)
     second = start("paper", first)
     assert isinstance(first, PaperTwins)
     assert isinstance(second, PaperTwins)
     assert (first.sketch, second.sketch) == (True, False)
     assert torch.equal(first.units.weight, second.units.weight)
+
+
+class Small(PaperTwins):
+    """Four units a drawing, made from its ink by one layer: fast, and enough to hold hints."""
+
+    def __init__(self):
+        super().__init__(sketch=True)
+        self.convolutions = nn.ModuleList()
+        self.units = nn.Linear(105 * 105, UNITS)
+
+    def forward(self, pictures):
+        return torch.sigmoid(self.units(pictures.flatten(1)))
+
+
+def test_a_teacher_s_templates_are_hints(tmp_path):
+    torch.manual_seed(0)
+    teacher = EmbeddingTwins(8).eval()
+    recipe = replace(RECIPE, units_rate=1.0, hints=5.0)
+    run = Run(Small(), drawings(), recipe, tmp_path, teacher=teacher)
+    batch = run._draw(0)
+    first = run._hints(run.twins(batch.pictures), batch).item()
+    assert 0 < first < 10
+    for _ in range(8):
+        run._learn(batch)
+    assert run._hints(run.twins(batch.pictures), batch).item() < first
+    alone = Run(Small(), drawings(), recipe, tmp_path)
+    assert alone._hints(alone.twins(batch.pictures), batch).item() == 0
 
 
 def test_the_command_trains_goes_on_and_says_how_it_did(tmp_path, capfd):
