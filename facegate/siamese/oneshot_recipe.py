@@ -19,9 +19,16 @@ from facegate.siamese.oneshot_networks import EmbeddingTwins, OneShotTwins, Pape
 from facegate.siamese.oneshot_training import Progress, Recipe, Run
 
 WAVERING: Final = Distortion(elastic=2.0)
-EMBEDDING: Final = Recipe(steps=4000, shape=BatchShape(4, 16, 2), distortion=WAVERING)
+EMBEDDING: Final = Recipe(steps=4000, distortion=WAVERING, trials=1.0, cooling=0.3, every=200)
 SKETCH: Final = Recipe(
-    steps=2000, shape=BatchShape(3, 16, 2), distortion=WAVERING, tasks=8, average=0.99, cooling=0.3, every=150
+    steps=2000,
+    shape=BatchShape(alphabets=3),
+    distortion=WAVERING,
+    trials=1.0,
+    cooling=0.3,
+    average=0.99,
+    tasks=8,
+    every=150,
 )
 PAPER: Final = replace(SKETCH, steps=400, rate=3e-4, warmup=20, cooling=0.8, every=50)
 MEASURED: Final = 20
