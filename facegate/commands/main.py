@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "identify": ("verify", "identify", "Compare photos with everybody enrolled."),
     "decisions": ("decisions", "app", "What was decided, and why."),
     "models": ("models", "app", "The networks."),
+    "finetune": ("finetune", "finetune", "Learn from the household; a worse network never takes charge."),
     "calibrate": ("calibrate", "calibrate", "Thresholds and the error rates behind them."),
     "evaluate": ("evaluate", "app", "Error rates of a network on pictures."),
     "bench": ("bench", "app", "Speed and memory on this machine."),

@@ -21,7 +21,7 @@ from facegate.storage.runs import FinetuneRuns
 
 log = logging.getLogger(__name__)
 
-COMMAND: Final = (sys.executable, "-m", "facegate", "finetune", "--json")
+COMMAND: Final = (sys.executable, "-m", "facegate", "finetune", "--json", "--here")
 NICE: Final = 19
 STOP_SECONDS: Final = 3.0
 REST_SECONDS: Final = 3600.0

@@ -5,12 +5,14 @@ and from no others. A frame is packed as the crop of a photo is (`storage.photos
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
+from facegate.core.decision import Outcome, Reason
 from facegate.storage.engine import reading, writing
 from facegate.storage.packing import Crop, packed, unpacked
 from facegate.storage.places import frame_place
@@ -45,13 +47,17 @@ class SpokenFrame:
     Attributes:
         frame: The frame.
         word: `confirmed` or `denied`: the decision was right, or wrong.
-        granted: Whether the decision was a grant.
+        outcome: The decision's.
+        reason: The decision's.
+        user: The slug that the decision names, or None.
         word_user: Who it really was, if the operator said so.
     """
 
     frame: DecisionFrame
     word: str
-    granted: bool
+    outcome: Outcome
+    reason: Reason
+    user: str | None
     word_user: str | None
 
 
@@ -109,7 +115,10 @@ class DecisionFrames:
         """Return every frame that an operator spoke on, opened, the oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(_frames().where(DecisionRow.word.is_not(None))).all()
-        return [SpokenFrame(self._opened(row), row.word, row.outcome == "grant", row.word_user) for row in rows]
+        return [
+            SpokenFrame(self._opened(row), row.word, Outcome(row.outcome), Reason(row.reason), row.user, row.word_user)
+            for row in rows
+        ]
 
     def of_user(self, slug: str) -> list[DecisionFrame]:
         """Return every frame that was scored as a user or, an operator said, shows them."""
@@ -150,6 +159,13 @@ def photo_digest(decision: str) -> str:
     return hashlib.sha256(f"decision {decision}".encode()).hexdigest()
 
 
+def words(connection: Connection, decisions: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Return the operator's word on decisions and the user that was named with it."""
+    statement = select(DecisionRow.id, DecisionRow.word, DecisionRow.word_user)
+    rows = connection.execute(statement.where(DecisionRow.id.in_(sorted(decisions))))
+    return {row.id: (row.word, row.word_user) for row in rows}
+
+
 def forget_frames_of(connection: Connection, user_id: int, slug: str) -> int:
     """Delete the frames that were scored as a user or, an operator said, show them."""
     shown = select(DecisionRow.id).where(DecisionRow.word_user == slug)
@@ -184,7 +200,7 @@ def _frames() -> Any:
         select(
             DecisionFrameRow.decision, DecisionFrameRow.user_id, UserRow.slug, DecisionFrameRow.camera,
             DecisionFrameRow.captured_at, DecisionFrameRow.crop,
-            DecisionRow.word, DecisionRow.outcome, DecisionRow.word_user,
+            DecisionRow.word, DecisionRow.outcome, DecisionRow.reason, DecisionRow.user, DecisionRow.word_user,
         )
         .join(DecisionRow, DecisionRow.id == DecisionFrameRow.decision)
         .outerjoin(UserRow, UserRow.id == DecisionFrameRow.user_id)

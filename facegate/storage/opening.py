@@ -21,6 +21,7 @@ from facegate.storage.photos import Photos
 from facegate.storage.retention import Retention
 from facegate.storage.runs import FinetuneRuns
 from facegate.storage.shadow import ShadowScores
+from facegate.storage.shelf import Shelf
 from facegate.storage.signing import DecisionSigner
 from facegate.storage.tables import ChampionRow
 from facegate.storage.users import Users
@@ -48,6 +49,7 @@ class Storage:
     frames: DecisionFrames
     views: CameraViews
     shadow: ShadowScores
+    shelf: Shelf
 
     @property
     def schema(self) -> str:
@@ -165,4 +167,5 @@ def on_engine(engine: Engine, settings: Settings) -> Storage:
         frames=DecisionFrames(engine, vault),
         views=CameraViews(engine),
         shadow=ShadowScores(engine),
+        shelf=Shelf(engine),
     )

@@ -14,6 +14,8 @@ from facegate.storage.engine import reading, writing
 from facegate.storage.tables import FinetuneRunRow, PhotoRow
 
 DUE, RUNNING, SHADOW, FINISHED, FAILED = "due", "running", "shadow", "finished", "failed"
+UNSAID: Final = {SHADOW: "kept", FAILED: "refused"}
+"""What a run without a verdict comes to: the champion leads on."""
 REMOVAL: Final = "removal"
 """Trigger of a run that is due because a user was removed from what was learned."""
 CORRECTION: Final = "correction"
@@ -63,7 +65,7 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form: what `facegate finetune --json` prints and `P/models/event` carries."""
         return {
-            "verdict": self.verdict,
+            "verdict": self.verdict or UNSAID.get(self.state),
             "reason": self.reason,
             "before": None if self.before is None else dict(self.before),
             "after": None if self.after is None else dict(self.after),
@@ -155,6 +157,11 @@ class FinetuneRuns:
         found = self._fetch(_runs().where(FinetuneRunRow.state == DUE))
         return found[0] if found else None
 
+    def in_shadow(self) -> Run | None:
+        """Return the run whose challenger scores beside the champion, if there is one."""
+        found = self._fetch(_runs().where(FinetuneRunRow.state == SHADOW))
+        return found[0] if found else None
+
     def find(self, number: int) -> Run:
         """Return a run.
 
@@ -192,21 +199,34 @@ class FinetuneRuns:
 
 def finish(connection: Connection, number: int, outcome: Outcome, now: datetime) -> Run:
     """End a run with the judge's word, as part of a transaction."""
-    began = connection.execute(select(FinetuneRunRow.started_at).where(FinetuneRunRow.number == number)).scalar_one()
+    ended = {"state": FINISHED, "verdict": outcome.verdict, "finished_at": now}
+    return _told(connection, number, outcome, now, ended)
+
+
+def into_shadow(connection: Connection, number: int, outcome: Outcome, now: datetime) -> Run:
+    """Let the challenger of a run score beside the champion; what the outcome promises is not said yet."""
+    return _told(connection, number, outcome, now, {"state": SHADOW, "verdict": None, "finished_at": None})
+
+
+def _told(connection: Connection, number: int, outcome: Outcome, now: datetime, state: dict[str, Any]) -> Run:
+    row = connection.execute(_runs().where(FinetuneRunRow.number == number)).one()
     values = {
-        "state": FINISHED,
-        "verdict": outcome.verdict,
         "reason": outcome.reason,
         "before": _text(outcome.before),
         "after": _text(outcome.after),
         "challenger": outcome.challenger,
         "on_shelf": outcome.on_shelf,
         "picture": outcome.picture,
-        "finished_at": now,
-        "seconds": round((now - began).total_seconds(), 3),
+        "seconds": round((now - row.started_at).total_seconds(), 3) if row.seconds is None else row.seconds,
     }
-    connection.execute(_update(number).values(values))
+    connection.execute(_update(number).values(values | state))
     return _run(connection.execute(_runs().where(FinetuneRunRow.number == number)).one())
+
+
+def is_in_shadow(connection: Connection, number: int) -> bool:
+    """Tell whether the challenger of a run scores beside the champion."""
+    here = (FinetuneRunRow.number == number) & (FinetuneRunRow.state == SHADOW)
+    return connection.execute(select(FinetuneRunRow.number).where(here)).first() is not None
 
 
 def ask(connection: Connection, trigger: str, now: datetime) -> None:

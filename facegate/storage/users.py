@@ -1,7 +1,7 @@
 """Users and their groups. Every change is one transaction that counts in the revision."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -290,6 +290,11 @@ def user_ids(connection: Connection, slugs: Iterable[str]) -> list[int]:
             raise no_such_user(slug)
         found.append(user_id)
     return found
+
+
+def who_is_gone(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Return those of some users' numbers whose users are no more."""
+    return set(ids) - set(connection.execute(select(UserRow.id)).scalars())
 
 
 def add_membership(connection: Connection, user_id: int, group: str) -> None:

@@ -229,14 +229,24 @@ class Library:
         cards = {card.name: card for card in self.cards()}
         return [Lead(name, cards[name].id) for name in self._before_history() if name in cards]
 
+    def default(self) -> Lead:
+        """Return who leads where nobody was ever put in charge.
+
+        Raises:
+            NotReadyError: There is no model.
+        """
+        name = self._default_name()
+        return Lead(name, read_card(self.folder(name)).id)
+
     def _before_history(self) -> list[str]:
-        if names := self._told_by_file():
-            return names
+        return self._told_by_file() or [self._default_name()]
+
+    def _default_name(self) -> str:
         names = sorted((path.parent.name for path in self._shipped.glob(f"*/{CARD}")), key=_rank)
         names = names or sorted(path.parent.name for path in self._local.glob(f"*/{CARD}"))
         if not names:
             raise NotReadyError(f"There is no model in {self._shipped}", "Install facegate again or import a model")
-        return names[:1]
+        return names[0]
 
     def _told_by_file(self) -> list[str]:
         if not self._legacy.is_file():

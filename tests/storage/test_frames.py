@@ -79,8 +79,10 @@ def test_spoken_frames_carry_the_operators_word(storage, decided):
         storage.frames.keep(a_frame(one), most=10)
     storage.decisions.speak(granted, "confirmed", START)
     assert storage.decisions.speak(denied, "denied", START, "bob").to_json()["word_user"] == "bob"
-    told = {one.frame.decision: (one.word, one.granted, one.word_user) for one in storage.frames.spoken()}
-    assert told == {granted: ("confirmed", True, None), denied: ("denied", False, "bob")}
+    told = {
+        one.frame.decision: (one.word, str(one.outcome), one.user, one.word_user) for one in storage.frames.spoken()
+    }
+    assert told == {granted: ("confirmed", "grant", "alice", None), denied: ("denied", "deny", None, "bob")}
 
 
 def test_an_operator_cannot_name_who_is_not_enrolled(storage, decided):

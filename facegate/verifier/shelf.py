@@ -1,0 +1,137 @@
+"""The folders of models that were fine-tuned here: written whole, kept in bounded number, cleaned up after a crash.
+
+A learned folder is made under a name with a dot and renamed when everything in it is on the disk; it is taken away by
+a rename, too. The database says which of them are to be kept (`finetune_runs.on_shelf`): whatever else is found is left
+over from a run that died, and goes. Models that shipped or were imported have no `learned.json` and are never touched.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from facegate.errors import NotReadyError, RefusedError
+from facegate.storage.opening import Storage
+from facegate.verifier.learned import LEARNED
+from facegate.verifier.library import Library
+
+LOCK: Final = "finetune.lock"
+DRAFT: Final = ".draft-"
+GONE: Final = ".gone-"
+PICTURES: Final = "runs"
+MOST_PICTURES: Final = 50
+LONGEST_ROOT: Final = 44
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Be the only fine-tune in a data folder. The lock is the kernel's: it ends with the process, however that ends.
+
+    Raises:
+        RefusedError: Another one is running.
+        NotReadyError: The folder cannot be written.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (data_dir / LOCK).open("ab")
+    except OSError as error:
+        raise NotReadyError(
+            f"The data folder {data_dir} cannot be used: {error.strerror}", "Make it writable for facegate"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RefusedError("A fine-tune is running already", "Wait for its verdict") from error
+        yield
+
+
+def learned_name(champion: str, run: int) -> str:
+    """Return the name of the model that a run makes from a champion of some name.
+
+    >>> learned_name("twin-1", 3), learned_name("twin-1-home3", 12)
+    ('twin-1-home3', 'twin-1-home12')
+    """
+    root = re.sub(r"-home\d+$", "", champion)[:LONGEST_ROOT]
+    return f"{root}-home{run}"
+
+
+def place(draft: Path, folder: Path) -> None:
+    """Give a draft its name, once everything in it is on the disk.
+
+    Raises:
+        OSError: It cannot be done; the draft stays a draft.
+    """
+    _sync(draft)
+    draft.rename(folder)
+    _sync(folder.parent)
+
+
+def bury(folder: Path) -> None:
+    """Take a folder away: at once under its name, then from the disk."""
+    gone = folder.with_name(f"{GONE}{folder.name}")
+    with contextlib.suppress(OSError):
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def bury_models(library: Library, models: Iterable[str]) -> None:
+    """Take the folders of learned models away, by id."""
+    for model in models:
+        folder = library.local_dir / model.partition("@")[0]
+        if (folder / LEARNED).is_file():
+            bury(folder)
+
+
+def tidy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> None:
+    """Clean up after runs that died; only for whoever is `alone`.
+
+    Raises:
+        NotReadyError: The database fails.
+    """
+    storage.runs.fail_interrupted(now)
+    kept = {model.partition("@")[0] for model in storage.shelf.models()}
+    for folder in _folders(library.local_dir):
+        if folder.name.startswith((DRAFT, GONE)):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif (folder / LEARNED).is_file() and folder.name not in kept:
+            bury(folder)
+    storage.shelf.forget_leftovers()
+    trim_pictures(data_dir)
+
+
+def trim_pictures(data_dir: Path) -> None:
+    """Keep the pictures of the newest runs."""
+    pictures = [path for path in (data_dir / PICTURES).glob("*.png") if path.stem.isdigit()]
+    for path in sorted(pictures, key=lambda path: int(path.stem))[:-MOST_PICTURES]:
+        path.unlink(missing_ok=True)
+
+
+def tidy_unless_busy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> bool:
+    """Clean up after runs that died, as the daemon does at its start; False if a run is going on right now."""
+    try:
+        with alone(data_dir):
+            tidy(storage, library, data_dir, now)
+    except RefusedError:
+        return False
+    return True
+
+
+def _folders(at: Path) -> list[Path]:
+    return [path for path in at.iterdir() if path.is_dir()] if at.is_dir() else []
+
+
+def _sync(folder: Path) -> None:
+    """Have a folder's entries on the disk, where the system can do so."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
