@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from facegate.commands.output import print_json, say
+from facegate.commands.output import print_json, say, warn
 from facegate.commands.users import AsJson
-from facegate.settings import load_settings
+from facegate.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The database.")
 
@@ -71,9 +71,23 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.")], as_json: As
     """Put a backup in the database's place, after checking it. Stop the daemon first."""
     from facegate.storage.backup import restore as put_back  # noqa: PLC0415
 
-    found = put_back(load_settings().database_url, file)
+    settings = load_settings()
+    found = put_back(settings.database_url, file)
+    tell_if_headless(settings)
     if as_json:
         print_json({"file": str(file), "schema": found.current, "needed": found.needed})
     else:
         old = "" if found.is_current else f" (needed: {found.needed}; run: facegate db upgrade)"
         say(f"restored from {file}, schema {found.current}{old}")
+
+
+def tell_if_headless(settings: Settings) -> None:
+    """Warn if the model that leads by the restored database has no folder here: models are no part of a backup."""
+    from facegate.verifier.library import library_of  # noqa: PLC0415
+
+    library = library_of(settings)
+    if library.active() not in {card.name for card in library.cards()}:
+        warn(
+            f"the model in charge, {library.active()}, is not in {settings.models_dir};"
+            " put its folder back, or run: facegate models rollback"
+        )

@@ -153,21 +153,37 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a user: row, crops and templates, from the database file too."""
+    """Erase a user: row, crops, templates, and the models that were learned from them."""
     import sys  # noqa: PLC0415
 
+    from facegate.verifier.library import library_of  # noqa: PLC0415
+    from facegate.verifier.removal import remove as erase  # noqa: PLC0415
+
+    settings = load_settings()
     with opened() as storage:
         person = storage.users.find(user)
         if not yes and not as_json and sys.stdin.isatty():
             typer.confirm(f"Erase {user} with {person.photos} photos? This cannot be undone", abort=True)
-        storage.users.remove(user)
+        library = library_of(settings, storage.champions)
+        erased = erase(storage, library, user, threads=settings.verifier.threads)
         named = storage.decisions.count_of(user)
-    receipt = {"removed": user, "photos": person.photos, "references": dict(person.references), "decisions_kept": named}
+    receipt = {
+        "removed": user,
+        "photos": person.photos,
+        "references": dict(person.references),
+        "decisions_kept": named,
+        "models_unlearned": list(erased.unlearned),
+        "in_charge_instead": erased.heir,
+    }
     if as_json:
         print_json(receipt)
         return
     references = sum(person.references.values())
     say(f"{user} is erased: {counted(person.photos, 'photo')}, {counted(references, 'reference')}")
+    if erased.unlearned:
+        say(f"Erased too, because they were learned from {user}: {', '.join(erased.unlearned)}; a new fine-tune is due")
+    if erased.heir:
+        say(f"{erased.heir} is in charge instead")
     if named:
         say(f"{counted(named, 'decision')} in the chain keep the slug {user} until their retention ends")
     say("Backups and exports that you made are yours to delete")
@@ -222,6 +238,7 @@ def everything_about(storage: "Storage", user: str) -> dict[str, Any]:
         "photos": [
             {
                 "sha256": photo.digest,
+                "origin": photo.origin,
                 "enrolled_at": rfc3339(photo.enrolled_at),
                 "quality": dict(photo.quality),
                 "landmarks": [[round(float(v), 2) for v in point] for point in photo.crop.landmarks],
@@ -233,6 +250,17 @@ def everything_about(storage: "Storage", user: str) -> dict[str, Any]:
             }
             for photo in photos
         ],
+        "frames": [
+            {
+                "decision": frame.decision,
+                "scored_as": frame.user,
+                "camera": frame.camera,
+                "captured_at": rfc3339(frame.captured_at),
+                "crop": base64.b64encode(frame.crop.picture).decode(),
+            }
+            for frame in storage.frames.of_user(user)
+        ],
+        "learned_by": sorted(storage.learned.models_of(user)),
         "decisions": [one.to_json() for one in storage.decisions.newest(Filters(user=user), limit=None)],
     }
 

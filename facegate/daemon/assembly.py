@@ -7,7 +7,7 @@ from facegate.core.quality import DOOR
 from facegate.daemon.engine import Engine
 from facegate.settings import Settings
 from facegate.verifier.gallery import LiveGallery
-from facegate.verifier.library import Model, library_of
+from facegate.verifier.library import Library, Model, library_of
 from facegate.verifier.selftest import SelfTest, judge, read_proof
 from facegate.verifier.sighting import Verifier
 from facegate.verifier.strangers import strangers_of
@@ -48,13 +48,22 @@ def judge_model(detector: FaceDetector, model: Model, extractor: TemplateExtract
     return judge(detector, extractor, model.calibration, proof, model.card.contract.alignment)
 
 
-def engine_of(settings: Settings, gallery: Gallery, detector: FaceDetector, clock: Clock) -> Engine:
+def engine_of(
+    settings: Settings, gallery: Gallery, detector: FaceDetector, clock: Clock, library: Library | None = None
+) -> Engine:
     """Load the model in charge, let it judge the shipped pairs, and return it with its gallery.
+
+    Args:
+        settings: The settings in force.
+        gallery: Where users, references and doors are kept.
+        detector: Finds faces.
+        clock: Tells the time.
+        library: The models; none: those of the settings.
 
     Raises:
         NotReadyError: There is no model, its files were changed, or it judges the shipped pairs wrongly.
     """
-    model = library_of(settings).load()
+    model = (library or library_of(settings)).load()
     extractor = model.extractor(settings.verifier.threads)
     judge_model(detector, model, extractor)
     verifier = verifier_of(settings, detector, model, extractor, clock)

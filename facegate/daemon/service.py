@@ -52,6 +52,7 @@ from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
 from facegate.verifier.drifting import drift
 from facegate.verifier.library import library_of
+from facegate.verifier.shelf import tidy_unless_busy
 from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
 
@@ -180,7 +181,8 @@ class Service:
         self._fetcher = Fetcher(settings, self._clock)
         self._sources = Sources(settings, self._clock)
         self._library = library_of(settings, self._storage.champions)
-        engine = engine_of(settings, self._storage.gallery, self._detector, self._clock)
+        tidy_unless_busy(self._storage, self._library, settings.data_dir, self._clock.now())
+        engine = engine_of(settings, self._storage.gallery, self._detector, self._clock, self._library)
         self._channel = MqttClient(
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
         )
@@ -304,7 +306,9 @@ class Service:
         """Take up what other processes changed: enrollments, doors, the model in charge."""
         engine = self._gate.engine
         if self._library.active() != engine.model.partition("@")[0]:
-            self._gate.engine = engine_of(self.settings, self._storage.gallery, self._detector, self._clock)
+            self._gate.engine = engine_of(
+                self.settings, self._storage.gallery, self._detector, self._clock, self._library
+            )
             log.info("another network is in charge", extra={"model": self._gate.engine.model})
             changed = True
         else:

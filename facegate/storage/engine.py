@@ -7,6 +7,8 @@ write takes the write lock at its start (`BEGIN IMMEDIATE`): one that turns into
 lock, it fails.
 """
 
+import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -107,7 +109,7 @@ def _open_sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make(path)
     except OSError as error:
         raise NotReadyError(
             f"The database {path} cannot be opened: {error.strerror}", "Make its folder writable for facegate"
@@ -116,6 +118,19 @@ def _open_sqlite(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make(path: Path) -> None:
+    """Make the file if it is not there. One that is there is not touched.
+
+    To open and close it would take away every lock that this process holds on it (fcntl(2)): another process could
+    then take itself for the last user, and delete the write-ahead log from under us (sqlite.org/howtocorrupt.html).
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -10,7 +10,9 @@ from facegate.settings import RetentionSection
 from facegate.storage import audit
 from facegate.storage.events import SqlEventLog
 from facegate.storage.frames import forget_frames
+from facegate.storage.runs import forget_runs
 from facegate.storage.signing import DecisionSigner
+from facegate.storage.views import CameraViews
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class Retention:
         )
         events = SqlEventLog(self._engine).forget(moment - timedelta(days=self._settings.events_days))
         frames = forget_frames(self._engine, moment - timedelta(days=self._settings.frames_days))
+        long_ago = moment - timedelta(days=self._settings.decisions_days)
+        forget_runs(self._engine, long_ago)
+        CameraViews(self._engine).forget(long_ago)
         if decisions or events or frames:
             log.info("forgotten", extra={"decisions": decisions, "events": events, "frames": frames})
         return Forgotten(decisions, events, frames)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select, update
 
 from facegate.core.decision import rfc3339
 from facegate.errors import UnusableInputError
@@ -237,6 +237,13 @@ def ask(connection: Connection, trigger: str, now: datetime) -> None:
             "state": DUE, "reason": "",
         }  # fmt: skip
         connection.execute(insert(FinetuneRunRow), row)
+
+
+def forget_runs(engine: Engine, before: datetime) -> int:
+    """Delete the runs that ended before a moment and whose challenger is not kept; return how many those were."""
+    over = (FinetuneRunRow.finished_at < before) & ~FinetuneRunRow.on_shelf
+    with writing(engine) as connection:
+        return connection.execute(delete(FinetuneRunRow).where(over)).rowcount
 
 
 def _update(number: int) -> Any:

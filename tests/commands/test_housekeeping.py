@@ -91,7 +91,14 @@ def test_users_are_listed_shown_suspended_and_restored(call, answer):
 @pytest.mark.usefixtures("gate")
 def test_a_removed_user_leaves_a_receipt_and_is_gone(call, answer):
     receipt = answer("users", "remove", "alice")
-    assert receipt == {"removed": "alice", "photos": 1, "references": {MODEL: 1}, "decisions_kept": 1}
+    assert receipt == {
+        "removed": "alice",
+        "photos": 1,
+        "references": {MODEL: 1},
+        "decisions_kept": 1,
+        "models_unlearned": [],
+        "in_charge_instead": None,
+    }
     assert call("users", "show", "alice")[0] == 2
 
 

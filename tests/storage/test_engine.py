@@ -1,4 +1,6 @@
 import stat
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import text
@@ -21,6 +23,22 @@ def test_the_database_and_its_folder_are_their_owners_alone(engine, tmp_path):
     folder = tmp_path / "data"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+def test_opening_the_database_twice_keeps_the_locks_of_the_first(engine, tmp_path):
+    """Else another process takes itself for the last user at its end, and deletes the write-ahead log."""
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE t (id INTEGER)"))
+    path = tmp_path / "data" / "facegate.db"
+    open_engine(f"sqlite:///{path}").dispose()
+    visit = (
+        "import sqlite3, sys; here = sqlite3.connect(sys.argv[1]);"
+        " here.execute('INSERT INTO t VALUES (1)'); here.commit(); here.close()"
+    )
+    subprocess.run([sys.executable, "-c", visit, path], check=True)
+    assert path.with_name("facegate.db-wal").exists()
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM t")).scalar_one() == 1
 
 
 @pytest.mark.parametrize(

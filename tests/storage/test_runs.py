@@ -96,3 +96,13 @@ def test_a_view_takes_the_place_of_the_older_one(storage):
         storage.views.put(CameraView("porch", "night", {"noise": noise}, START))
     storage.views.put(CameraView("porch", "day", {"noise": 0.5}, START))
     assert [(view.kind, view.statistics["noise"]) for view in storage.views.listed()] == [("day", 0.5), ("night", 2.0)]
+
+
+def test_retention_takes_old_runs_whose_challenger_is_not_kept_and_old_views(storage):
+    gone, on_shelf = begun(storage), begun(storage)
+    storage.runs.finish(gone.number, Outcome("refused", "Two users are one."), START)
+    storage.runs.finish(on_shelf.number, Outcome("kept", "No gain.", challenger=CHALLENGER, on_shelf=True), START)
+    storage.views.put(CameraView("porch", "day", {}, START))
+    storage.retention.apply(START + timedelta(days=1000))
+    assert [run.number for run in storage.runs.newest()] == [on_shelf.number]
+    assert storage.views.listed() == []
