@@ -34,8 +34,11 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([described(card, active) for card in cards])
     else:
-        rows = [(card.id, "in charge" if card.name == active else "", card.dimension, card.licence) for card in cards]
-        print_table("Models", ("model", "", "dimension", "licence"), rows)
+        rows = [
+            (card.id, "in charge" if card.name == active else "", card.start, card.dimension, card.licence)
+            for card in cards
+        ]
+        print_table("Models", ("model", "", "from", "dimension", "licence"), rows)
 
 
 @app.command("show")
@@ -123,6 +126,7 @@ def described(card: "Card", active: str) -> dict[str, Any]:
         "name": card.name,
         "model": card.id,
         "active": card.name == active,
+        "start": card.start,
         "dimension": card.dimension,
         "licence": card.licence,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facegate.commands.output import print_json, print_table, say
+from facegate.commands.output import print_json, print_table, say, warn
 from facegate.core.decision import rfc3339
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import load_settings
@@ -167,6 +167,8 @@ def remove(
         library = library_of(settings, storage.champions)
         erased = erase(storage, library, user, threads=settings.verifier.threads)
         named = storage.decisions.count_of(user)
+    if settings.verifier.model in {model.partition("@")[0] for model in erased.unlearned}:
+        warn(f"the setting verifier.model names {settings.verifier.model}, which is erased; unset it")
     receipt = {
         "removed": user,
         "photos": person.photos,

@@ -86,6 +86,8 @@ class Champions:
 
     def begin(self, former: Sequence[Lead], now: datetime) -> None:
         """Write down who led before there was a history, the oldest first; nothing if there is one."""
+        if self.leading() is not None:
+            return
         with writing(self._engine) as connection:
             bump(connection)
             if leading(connection) is None:

@@ -31,6 +31,7 @@ from facegate.storage.frames import words
 from facegate.storage.learned import learned_from, note_learned
 from facegate.storage.opening import Storage
 from facegate.storage.photos import NewPhoto
+from facegate.storage.revision import bump
 from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
@@ -118,7 +119,7 @@ class Tuning:
             raise NotReadyError(
                 f"The setting verifier.model keeps {self.settings.verifier.model} in charge", "Unset it to fine-tune"
             )
-        with shelf.alone(self.settings.data_dir):
+        with shelf.alone(self.settings.data_dir, self.storage.engine):
             shelf.tidy(self.storage, self.library, self.settings.data_dir, _now())
             self._require_no_shadow()
             champion = self.library.load()
@@ -291,6 +292,7 @@ class Move:
     def keep(self, outcome: Outcome) -> tuple[Run, set[str]]:
         """Lay the challenger on the shelf with its figures; return the row and the models that are to go."""
         with writing(self.storage.engine) as connection:
+            bump(connection)  # nobody is removed between the question and the commit
             self._require_unchanged(connection)
             self._note(connection)
             done = runs.finish(connection, self.run.number, outcome, _now())

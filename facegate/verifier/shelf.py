@@ -16,12 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Engine, func, select
+
 from facegate.errors import NotReadyError, RefusedError
 from facegate.storage.opening import Storage
 from facegate.verifier.learned import LEARNED
 from facegate.verifier.library import Library
 
 LOCK: Final = "finetune.lock"
+SERVER_LOCK: Final = 0x66617475
 DRAFT: Final = ".draft-"
 GONE: Final = ".gone-"
 PICTURES: Final = "runs"
@@ -30,8 +33,10 @@ LONGEST_ROOT: Final = 44
 
 
 @contextmanager
-def alone(data_dir: Path) -> Iterator[None]:
-    """Be the only fine-tune in a data folder. The lock is the kernel's: it ends with the process, however that ends.
+def alone(data_dir: Path, engine: Engine) -> Iterator[None]:
+    """Be the only fine-tune in a data folder and, on a server, in its database.
+
+    The locks are the kernel's and the server's: they end with the process, however that ends.
 
     Raises:
         RefusedError: Another one is running.
@@ -48,8 +53,28 @@ def alone(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RefusedError("A fine-tune is running already", "Wait for its verdict") from error
+            raise _busy() from error
+        with _alone_on_server(engine):
+            yield
+
+
+@contextmanager
+def _alone_on_server(engine: Engine) -> Iterator[None]:
+    """Hold the lock of the database's server, which other data folders may share; SQLite's file has one folder."""
+    if engine.dialect.name != "postgresql":
         yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(select(func.pg_try_advisory_lock(SERVER_LOCK))):
+            raise _busy()
+        try:
+            yield
+        finally:
+            connection.scalar(select(func.pg_advisory_unlock(SERVER_LOCK)))
+
+
+def _busy() -> RefusedError:
+    return RefusedError("A fine-tune is running already", "Wait for its verdict")
 
 
 def learned_name(champion: str, run: int) -> str:
@@ -117,7 +142,7 @@ def trim_pictures(data_dir: Path) -> None:
 def tidy_unless_busy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> bool:
     """Clean up after runs that died, as the daemon does at its start; False if a run is going on right now."""
     try:
-        with alone(data_dir):
+        with alone(data_dir, storage.engine):
             tidy(storage, library, data_dir, now)
     except RefusedError:
         return False

@@ -104,7 +104,7 @@ def gather(storage: Storage) -> Material:
     """
     photos = list(_newest_of_each(list(storage.photos.every((ENROLLED,)))))
     if not photos:
-        raise NotReadyError("Nobody is enrolled", "Enroll users first: facegate enroll USER PHOTO...")
+        raise NotReadyError("Nobody is enrolled", "Enroll users: facegate enroll USER PHOTO")
     ids = {photo.user: photo.user_id for photo in photos}
     users = tuple(sorted(ids))
     index = {slug: number for number, slug in enumerate(users)}

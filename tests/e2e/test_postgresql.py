@@ -12,6 +12,7 @@ from facegate.settings import DatabaseSection, RetentionSection, Settings
 from facegate.storage import audit, open_storage, schema
 from facegate.storage.backup import back_up
 from facegate.storage.engine import open_engine, reading
+from facegate.storage.frames import DecisionFrame
 from facegate.storage.photos import Enrollee
 from facegate.storage.retention import Retention
 from facegate.storage.tables import Base
@@ -131,3 +132,33 @@ def test_a_wrong_database_is_one_clear_line(postgresql_url):
 def test_a_backup_is_left_to_pg_dump(storage, tmp_path):
     with pytest.raises(RefusedError, match="Use pg_dump"):
         back_up(storage.engine, tmp_path / "backup.db")
+
+
+def test_a_model_is_learned_promoted_rolled_back_and_forgotten_with_its_user(settings, storage):
+    from facegate.verifier.enrollment import Enrollment
+    from facegate.verifier.library import library_of
+    from facegate.verifier.promotion import Tuning
+    from facegate.verifier.removal import remove
+    from facegate.verifier.succession import roll_back
+    from facegate.vision.composites import people
+    from tests.verifier.models import lesson
+
+    alice, bob = sorted(people()[:2], key=lambda person: person.slug)
+    for person in (alice, bob):
+        assert Enrollment.of(settings, storage).enroll(person.slug, None, [person.picture_path(0)]).accepted
+    decision = a_decision("e1", user=alice.slug)
+    storage.decisions.record(decision)
+    crop = storage.photos.of_user(alice.slug)[0].crop
+    assert storage.frames.keep(DecisionFrame(decision.id, alice.slug, "porch", START, crop), most=10)
+    storage.decisions.speak(decision.id, "confirmed", START)
+    storage.photos.rotate_vault()
+    library = library_of(settings, storage.champions)
+    learn = lesson(frames_as_references=True)
+    run = Tuning(storage=storage, library=library, settings=settings, learn=learn).run(seed=1)
+    assert (run.verdict, library_of(settings).load().id) == ("promoted", run.challenger)
+    assert len(storage.gallery.roster(run.challenger).references) == 3
+    assert roll_back(storage, library)[0].id == run.champion
+    assert remove(storage, library, alice.slug).unlearned == (run.challenger,)
+    assert storage.frames.count() == 0
+    assert storage.gallery.roster(run.champion).references.users == (bob.slug,)
+    assert storage.runs.due().trigger == "removal"

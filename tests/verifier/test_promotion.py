@@ -353,7 +353,7 @@ def test_what_a_dead_run_left_goes_and_nothing_else(settings, storage, library, 
     assert shelf.tidy_unless_busy(storage, library, settings.data_dir, NOW)
     assert folders(library) == sorted(["imported", folder.name])
     assert storage.runs.find(left.number).state == "failed"
-    with shelf.alone(settings.data_dir):
+    with shelf.alone(settings.data_dir, storage.engine):
         assert not shelf.tidy_unless_busy(storage, library, settings.data_dir, NOW)
 
 
