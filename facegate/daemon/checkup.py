@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import httpx
 
-from facegate.core.policy import Mode
+from facegate.core.arming import measured
+from facegate.core.policy import Door, Mode
 from facegate.core.ports import Clock
 from facegate.daemon.assembly import detector_of, judge_model
 from facegate.errors import FacegateError
@@ -21,7 +22,9 @@ from facegate.mqtt.client import MqttClient
 from facegate.mqtt.topics import Topics
 from facegate.settings import Settings
 from facegate.storage.opening import Storage, open_storage
-from facegate.verifier.library import library_of
+from facegate.verifier.library import Model, library_of
+from facegate.verifier.strangers import strangers_of
+from facegate.verifier.thresholds import Told, of_door
 
 BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that shows a day before this one is right."""
@@ -139,31 +142,42 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
     enrolled = len(roster.references.users)
     if not roster.doors:
         yield note("doors", "none: every event is counted as unknown_camera", "facegate doors add front --camera porch")
+    try:
+        arming = measured(roster.references, model.calibration, strangers_of(settings, model))
+    except FacegateError as error:
+        yield Finding("doors", Health.ILL, error.what, error.mend)
+        return
     for door in roster.doors.values():
-        target = door.target_fmr or settings.gate.target_fmr
-        if door.mode is not Mode.ARMED:
-            yield note("doors", f"{door.slug} is {door.mode}", f"facegate doors set {door.slug} --mode armed")
-        elif not model.calibration.measured:
-            yield Finding(
-                "doors",
-                Health.ILL,
-                f"{door.slug} is not armed: {model.id} is not calibrated",
-                f"facegate calibrate DIR --model {model.card.name}",
-            )
-        elif model.calibration.gallery_threshold(target, len(roster.references)) is None:
-            yield Finding(
-                "doors",
-                Health.ILL,
-                f"{door.slug} is not armed: the calibration does not support one stranger in {1 / target:,.0f} "
-                f"against {len(roster.references)} references",
-                "Raise gate.target_fmr or the door's --target-fmr",
-            )
-        else:
-            yield well("doors", f"{door.slug}: {', '.join(door.cameras)}; one stranger in {1 / target:,.0f} at most")
+        yield armed(
+            door, of_door(door, settings.gate, model.calibration, arming), model, enrolled=len(roster.references)
+        )
     if not enrolled:
         yield note("users", "nobody is enrolled", "facegate enroll USER PHOTO")
     else:
         yield well("users", f"{enrolled} enrolled with {len(roster.references)} references")
+    usual = of_door(None, settings.gate, model.calibration, arming).alone
+    if usual is not None and (raised := arming.raised(usual, settings.gate.margin)):
+        yield note(
+            "users", f"too alike for one threshold: {', '.join(sorted(raised))}", "facegate calibrate tells more"
+        )
+
+
+def armed(door: Door, told: Told, model: Model, *, enrolled: int) -> Finding:
+    """Tell whether a door can be passed, for pictures that are pushed and for hunts."""
+    chance = f"one stranger in {1 / told.target:,.0f}"
+    if door.mode is not Mode.ARMED:
+        return note("doors", f"{door.slug} is {door.mode}", f"facegate doors set {door.slug} --mode armed")
+    if not model.calibration.measured:
+        what = f"{door.slug} is not armed: {model.id} is not calibrated"
+        return Finding("doors", Health.ILL, what, f"facegate calibrate DIR --model {model.card.name}")
+    if told.alone is None:
+        what = f"{door.slug} is not armed: the calibration does not support {chance} against {enrolled} references"
+        return Finding("doors", Health.ILL, what, "Raise gate.target_fmr or the door's --target-fmr")
+    if told.many is None:
+        what = f"{door.slug} is armed for pictures that are pushed, not for hunts: {told.attempts:g} frames a visit are"
+        mend = "Lower gate.frames_per_visit, or raise the door's --agreeing-frames or --target-fmr"
+        return note("doors", f"{what} too many tries against {enrolled} references", mend)
+    return well("doors", f"{door.slug}: {', '.join(door.cameras)}; {chance} visits at most")
 
 
 def check_models(settings: Settings, *, quick: bool) -> Iterator[Finding]:

@@ -22,13 +22,17 @@ from numpy.typing import NDArray
 from facegate.core import rates
 from facegate.core.counted import Counted, counted
 from facegate.core.rates import Bounds, UnsupportedTargetError
-from facegate.core.resampling import Comparisons, Draw, Trial, bounds_of, trial_of
+from facegate.core.resampling import ROUNDS, Comparisons, Draw, Trial, bounds_of, trial_of
 
 TARGETS: Final = (1e-2, 1e-3, 1e-4, 1e-5)
+DET_TARGETS: Final = tuple(digit * 10.0**-power for power in range(1, 9) for digit in (5, 2, 1))
 FOLDS: Final = 10
 NEVER: Final = -1.0
 """The score of a mated pair that could not be compared: at or above no threshold that lets anybody out."""
 SEED: Final = 15
+MOST_WEIGHED: Final = 100_000_000
+"""Comparisons that are weighed in all rounds of drawing people; of very many there are fewer rounds."""
+FEWEST_ROUNDS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +128,14 @@ def report(scored: Scored, *, threshold: float | None, model: str, max_fmr: floa
         "fnmr_at_fmr": {
             f"{target:g}": at_target(target, mated, non_mated, bounds[f"{target:g}"]) for target in TARGETS
         },
+        "det": det_points(mated, non_mated),
     }
+
+
+def det_points(mated: Counted, non_mated: Counted) -> list[dict[str, float]]:
+    """Return points of the DET at FMRs of 0.5, 0.2, 0.1, ... as far down as the non-mated scores support them."""
+    points = [rates.threshold_at(target, non_mated) for target in DET_TARGETS if target * non_mated.total >= 1]
+    return [{"threshold": at.threshold, "fmr": at.fmr, "fnmr": rates.fnmr(at.threshold, mated)} for at in points]
 
 
 def people_bounds(scored: Scored, threshold: float | None) -> Mapping[str, Bounds | None]:
@@ -137,7 +148,9 @@ def people_bounds(scored: Scored, threshold: float | None) -> Mapping[str, Bound
     if threshold is not None:
         figures["fmr"] = lambda drawn: drawn.fmr(threshold)
         figures["fnmr"] = lambda drawn: drawn.fnmr(threshold)
-    found = bounds_of(scored.trial(), figures, np.random.default_rng(SEED))
+    trial = scored.trial()
+    rounds = min(ROUNDS, max(FEWEST_ROUNDS, MOST_WEIGHED // len(trial.top)))
+    found = bounds_of(trial, figures, np.random.default_rng(SEED), rounds=rounds)
     return {"fmr": None, "fnmr": None, **found}
 
 

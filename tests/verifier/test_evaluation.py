@@ -77,6 +77,10 @@ def test_all_figures_have_bounds_and_the_same_scores_give_the_same_ones():
         assert rate["people_lower"] <= rate["rate"] <= rate["people_upper"]
     assert report(scored, threshold=0.35, model="m", max_fmr=1e-3) == document
     json.dumps(document, allow_nan=False)
+    assert [point["fmr"] for point in document["det"]][:3] == pytest.approx([0.5, 0.2, 0.1])
+    assert len(document["det"]) == 10  # down to 5e-4: four thousand strangers support no less than 2.5e-4
+    fnmr = [point["fnmr"] for point in document["det"]]
+    assert fnmr == sorted(fnmr)
 
 
 def test_a_bare_network_has_no_shipped_threshold():
