@@ -16,6 +16,7 @@ from facegate.errors import NotReadyError, RefusedError
 from facegate.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from facegate.core.comparison import Templates
     from facegate.siamese.finetuning import Scores, Tuned
     from facegate.storage.runs import Run
     from facegate.verifier.promotion import Lesson, Report
@@ -95,6 +96,7 @@ def run_here(settings: Settings, seed: int, trigger: str) -> dict[str, Any]:
             storage=storage,
             library=library_of(settings, storage.champions),
             settings=settings,
+            strangers=strangers_under,
             learn=lambda material, folder, report: learn(material, folder, report, settings, seed),
             report=say_progress,
         )
@@ -120,6 +122,13 @@ def learn(material: "Material", folder: Path, report: "Report", settings: Settin
     recipe = Recipe(seed=seed, target_fmr=target, threads=settings.verifier.threads)
     report("learn", 0.0)
     return lesson_of(finetune(household, folder, recipe, lambda _, share: report("learn", share)))
+
+
+def strangers_under(folder: Path) -> "Templates":
+    """Return what the network in a folder makes of the strangers that ship with it."""
+    from facegate.siamese.outsiders import templates_of_outsiders  # noqa: PLC0415
+
+    return templates_of_outsiders(folder)
 
 
 def lesson_of(tuned: "Tuned") -> "Lesson":

@@ -40,13 +40,14 @@ from facegate.verifier.learned import LEARNED, Learned
 from facegate.verifier.library import CALIBRATION, CARD, NETWORK, Card, Library, Model, digest_of, write_model
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
+from facegate.verifier.strangers import keep_strangers, strangers_of
 from facegate.verifier.succession import in_one_move
 from facegate.verifier.tuning import Material, gather
 from facegate.vision.chart import Curve, chart, png
 from facegate.vision.detect import YuNetDetector
 
 if TYPE_CHECKING:
-    from facegate.core.comparison import Template
+    from facegate.core.comparison import Template, Templates
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"
 STEPS: Final = ("gather", "learn", "draw", "write", "place", "look", "move", "tidy")
@@ -98,6 +99,7 @@ class Tuning:
         library: The models.
         settings: The settings in force.
         learn: Learns.
+        strangers: Returns what a challenger in a folder makes of the strangers that ship with it, float32 (n, d).
         report: Is told how far the run is.
     """
 
@@ -105,6 +107,7 @@ class Tuning:
     library: Library
     settings: Settings
     learn: Learn
+    strangers: "Callable[[Path], Templates] | None" = None
     report: Report = lambda step, share: None  # noqa: ARG005
 
     def run(self, *, seed: int, trigger: str = "command") -> Run:
@@ -150,6 +153,7 @@ class Tuning:
         outcome = replace(outcome, challenger=challenger.id, on_shelf=True)
         move = Move(self.storage, self.settings, run, champion, challenger, material, position)
         if lesson.verdict == PROMOTED and not (unfit := self._unfit(challenger)):
+            self._keep_strangers(champion, challenger)
             done, gone = move.promote(outcome, self.report)
         else:
             reason = f"{lesson.reason}; {unfit}" if lesson.verdict == PROMOTED else lesson.reason
@@ -199,6 +203,11 @@ class Tuning:
         except NotReadyError as error:
             return error.what
         return ""
+
+    def _keep_strangers(self, champion: Model, challenger: Model) -> None:
+        """Have galleries measured with the same strangers under the challenger as under the champion, or with none."""
+        if self.strangers is not None and strangers_of(self.settings, champion) is not None:
+            keep_strangers(self.settings, challenger.id, self.strangers(challenger.folder))
 
     def _failed(self, run: Run, error: BaseException) -> None:
         """Say in the run's row why it came to nothing; where even that fails, the next run does it."""

@@ -22,6 +22,7 @@ from facegate.errors import NotReadyError, RefusedError
 from facegate.storage.opening import Storage
 from facegate.verifier.learned import LEARNED
 from facegate.verifier.library import Library
+from facegate.verifier.strangers import FOLDER as STRANGERS
 
 LOCK: Final = "finetune.lock"
 SERVER_LOCK: Final = 0x66617475
@@ -130,6 +131,10 @@ def tidy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> N
             bury(folder)
     storage.shelf.forget_leftovers()
     trim_pictures(data_dir)
+    known = {card.id.rpartition("@")[2] for card in library.cards()}
+    for path in (data_dir / STRANGERS).glob("*.npz"):
+        if path.stem not in known:
+            path.unlink(missing_ok=True)
 
 
 def trim_pictures(data_dir: Path) -> None:

@@ -17,6 +17,7 @@ from facegate.verifier.library import library_of
 from facegate.verifier.promotion import STEPS, Tuning
 from facegate.verifier.removal import remove
 from facegate.verifier.shadowing import conclude
+from facegate.verifier.strangers import keep_strangers, strangers_of
 from facegate.verifier.succession import roll_back
 from facegate.vision.composites import people
 from tests.storage.decisions import a_decision
@@ -116,6 +117,23 @@ def test_a_challenger_that_the_daemon_would_not_start_on_is_kept_and_says_why(li
     assert run.verdict == "kept"
     assert "fails its self-test" in run.reason
     assert library.active() == "twin-1"
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_galleries_are_measured_with_strangers_as_they_were_under_the_champion(settings, storage, library, measured):
+    strangers = np.eye(256, dtype=np.float32)[:5]
+    if measured:
+        keep_strangers(settings, library.load().id, strangers)
+    run = Tuning(
+        storage=storage, library=library, settings=settings, learn=lesson(), strangers=lambda _: strangers
+    ).run(seed=7)  # fmt: skip
+    kept = strangers_of(settings, library.load())
+    assert library.load().id == run.challenger
+    assert (kept is not None) == measured
+    remove(storage, library, ALICE.slug)
+    shelf.tidy_unless_busy(storage, library, settings.data_dir, NOW)
+    left = [path.stem for path in (settings.data_dir / "strangers").glob("*.npz")]
+    assert left == ([run.champion.rpartition("@")[2]] if measured else [])
 
 
 def test_a_rollback_leads_back_and_the_next_run_starts_from_there(storage, library, tune):
