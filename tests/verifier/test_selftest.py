@@ -7,9 +7,12 @@ import pytest
 from onnx import numpy_helper
 
 from facegate.errors import NotReadyError
+from facegate.resources import shipped
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.library import NETWORK
+from facegate.verifier.library import CARD, NETWORK
 from facegate.verifier.selftest import judge, prove, read_proof
+
+SHIPPED = sorted(path.parent.name for path in (shipped("models") / "verifier").glob(f"*/{CARD}"))
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,21 @@ def test_the_shipped_network_passes_within_a_second(detector, extractor, model, 
     assert result.passed
     assert result.lowest_mated > result.threshold > result.highest_non_mated
     assert "likeness" in str(result)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_model_that_ships_is_what_its_card_says_and_judges_composites_rightly(library, detector, name):
+    one = library.load(name)
+    contract = one.card.contract
+    result = judge(detector, one.extractor(), one.calibration, read_proof(one.folder), contract.alignment)
+    assert result.passed
+    assert result.likeness > 0.9999
+    assert (one.folder / "card.md").is_file()
+    assert (one.folder / NETWORK).stat().st_size <= 8_000_000
+
+
+def test_there_is_a_second_model_for_those_who_need_any_use():
+    assert set(SHIPPED) >= {"twin-1", "open-1"}
 
 
 def test_swapped_colours_are_caught(detector, model, proof):
