@@ -30,6 +30,8 @@ FOLDS: Final = 10
 NEVER: Final = -1.0
 """The score of a mated pair that could not be compared: at or above no threshold that lets anybody out."""
 SEED: Final = 15
+LEAST_KEPT: Final = 100_000
+"""Comparisons that draws of people see in any case: few people weigh very differently from draw to draw."""
 MOST_WEIGHED: Final = 100_000_000
 """Comparisons that are weighed in all rounds of drawing people; of very many there are fewer rounds."""
 FEWEST_ROUNDS: Final = 200
@@ -91,10 +93,10 @@ class Scored:
     def needed(self) -> Comparisons:
         """Return the non-mated comparisons down to well below every threshold that is looked at."""
         point = rates.eer(mated=self.tries.scores, non_mated=self.non_mated)
-        share = 2 * max(*TARGETS, point.fmr + 1e-3)
-        if self.comparable is None or share * self.non_mated.total >= len(self.top):
+        kept = max(LEAST_KEPT, int(2 * max(*TARGETS, point.fmr + 1e-3) * self.non_mated.total))
+        if self.comparable is None or kept >= len(self.top):
             return self.top
-        cut = np.partition(self.top.scores, -int(share * self.non_mated.total))[-int(share * self.non_mated.total)]
+        cut = np.partition(self.top.scores, -kept)[-kept]
         return self.top.where(self.top.scores >= cut)
 
 
@@ -128,8 +130,19 @@ def report(scored: Scored, *, threshold: float | None, model: str, max_fmr: floa
         "fnmr_at_fmr": {
             f"{target:g}": at_target(target, mated, non_mated, bounds[f"{target:g}"]) for target in TARGETS
         },
+        "fnmr_at_no_false_match": at_none(mated, non_mated),
         "det": det_points(mated, non_mated),
     }
+
+
+def at_none(mated: Counted, non_mated: Counted) -> dict[str, Any]:
+    """Return the FNMR just above the highest non-mated score, and the FMR that this many strangers bound there.
+
+    Where a target FMR is refused, networks can still be compared by this on the same photos; it is no promise.
+    """
+    threshold = float(np.nextafter(non_mated.scores[-1], np.inf))
+    missed = mated.total - mated.at_or_above(threshold)
+    return {"threshold": threshold, "fmr_upper": rates.upper_bound(0, non_mated.total), **share(missed, mated.total)}
 
 
 def det_points(mated: Counted, non_mated: Counted) -> list[dict[str, float]]:

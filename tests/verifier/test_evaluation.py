@@ -83,6 +83,24 @@ def test_all_figures_have_bounds_and_the_same_scores_give_the_same_ones():
     assert fnmr == sorted(fnmr)
 
 
+def test_where_no_stranger_matches_the_fnmr_is_told_with_the_fmr_that_so_many_bound():
+    draw = np.random.default_rng(3)
+    mated, non_mated = draw.normal(0.5, 0.2, 400), draw.normal(0, 0.1, 50)
+    row = report(drawn(mated, non_mated), threshold=None, model="m", max_fmr=1e-3)["fnmr_at_no_false_match"]
+    assert row["threshold"] > non_mated.max()
+    assert (row["count"], row["of"]) == ((mated <= non_mated.max()).sum(), 400)
+    assert row["fmr_upper"] == pytest.approx(1 - 0.05 ** (1 / 50))
+
+
+def test_a_few_people_have_bounds_over_people_too():
+    """A draw of three of eight people weighs their comparisons quite otherwise."""
+    draw = np.random.default_rng(5)
+    people = {f"p{at}": [photo(f"{at}", angle) for angle in at * 0.7 + draw.normal(0, 0.1, 12)] for at in range(8)}
+    document = report(score_people(people), threshold=0.9, model="m", max_fmr=1e-3)
+    assert document["eer_bounds"] is not None
+    assert document["fnmr_at_fmr"]["0.001"]["people_upper"] is not None
+
+
 def test_a_bare_network_has_no_shipped_threshold():
     document = report(score_people(PEOPLE), threshold=None, model="m", max_fmr=0.1)
     assert document["at_shipped_threshold"] is None
