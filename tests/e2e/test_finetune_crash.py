@@ -32,6 +32,12 @@ def run_mortal(folder, *words):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def kill(daemon, listener):
+    """Kill the daemon and wait for its last will."""
+    daemon.kill()
+    assert listener.wait(lambda: listener.status["state"] == "offline", 10)
+
+
 def check_whole(folder, *, leads):
     """Clean up as the next start does, and look whether anything is half."""
     settings = Settings(data_dir=folder, finetune=FinetuneSection(keep=1))
@@ -106,14 +112,21 @@ def test_decisions_flow_while_models_take_charge_and_one_dies(household, mosquit
     check_whole(household, leads="twin-1-home1")
 
 
-def test_a_killed_daemon_starts_again_on_the_champion_of_that_moment(household, mosquitto):
+def test_a_killed_daemon_starts_again_on_the_champion_of_that_moment_and_cleans_up(household, mosquitto):
+    left = household / "models" / "twin-1-home1"
     with serving(household, mosquitto.port) as (daemon, listener):
-        listener.ask("porch", picture_of(ALICE), "before")
-        run_mortal(household, "place", 0)
-        daemon.kill()
-        assert run_mortal(household).stdout == "promoted\n"
+        listener.ask("porch", picture_of(ALICE), "e0")
+        kill(daemon, listener)
+        assert run_mortal(household, "look", 0).returncode == -signal.SIGKILL
+        assert left.exists()
         daemon.start()
-        assert listener.wait(lambda: listener.status.get("model", "").startswith("twin-1-home2@"), 30)
-        decision = listener.ask("porch", varied(picture_of(ALICE), 1), "after")
+        listener.online()
+        assert listener.ask("porch", varied(picture_of(ALICE), 1), "e1")["model"].startswith("twin-1@")
+        assert not left.exists()
+        assert run_mortal(household).stdout == "promoted\n"
+        kill(daemon, listener)
+        daemon.start()
+        listener.online()
+        decision = listener.ask("porch", varied(picture_of(ALICE), 2), "e2")
         assert (decision["user"], decision["model"].partition("@")[0]) == (ALICE, "twin-1-home2")
     check_whole(household, leads="twin-1-home2")
