@@ -12,6 +12,7 @@ from facegate.errors import UnusableInputError
 
 if TYPE_CHECKING:
     from facegate.daemon.demo import Report, Row
+    from facegate.daemon.lesson import Lesson
     from facegate.vision.composites import Composite
 
 COLUMNS = ("camera", "event", "who", "score", "threshold", "one stranger in", "outcome", "reason", "ms")
@@ -56,6 +57,15 @@ class Aloud:
         line = Text("  ".join(padded), style="bold red" if row.wrong else "green" if row.granted else "default")
         self._screen.print(line.append(f"  <- {row.wrong}" if row.wrong else ""), soft_wrap=True)
 
+    def learning(self, confirmed: int) -> None:
+        """Say what an operator does at the end of the day."""
+        say(f"\nAn operator confirms {confirmed} decisions, and a fine-tune is ordered over MQTT ...")
+
+    def learned(self, lesson: "Lesson") -> None:
+        """Say what the judge says."""
+        event = lesson.verdict or {}
+        say(f"{event.get('verdict', 'no verdict')} after {lesson.seconds:.0f} s: {event.get('reason', lesson.fault)}")
+
 
 class Quiet:
     """Says nothing."""
@@ -67,6 +77,12 @@ class Quiet:
         """Say nothing."""
 
     def answered(self, row: "Row") -> None:
+        """Say nothing."""
+
+    def learning(self, confirmed: int) -> None:
+        """Say nothing."""
+
+    def learned(self, lesson: "Lesson") -> None:
         """Say nothing."""
 
 
@@ -114,5 +130,6 @@ def summarise(report: "Report", keep: Path | None) -> None:
     for fault in report.faults:
         say(f"NOT as it must be: {fault}")
     if keep is not None:
-        say(f"Kept in {keep}: contact_sheet.jpg, frames/, facegate.db")
+        picture = report.lesson.picture if report.lesson else None
+        say(f"Kept in {keep}: contact_sheet.jpg, frames/, facegate.db" + (f", {picture}" if picture else ""))
     say(f"{'Everything was as it must be' if report.passed else 'Something is wrong'} ({report.seconds:.0f} s).")

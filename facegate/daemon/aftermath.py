@@ -35,21 +35,22 @@ class Aftermath:
 
     Args:
         steps: What is done with each sighting, in order; one that fails holds no other up.
-        idle: Called when nothing waits: for what is written in lots.
+        idle: Called when nothing waits: for what is written in lots or looked for now and then.
         last: Called at the end.
     """
 
     def __init__(
         self,
         steps: Sequence[Step],
-        idle: Callable[[], None] = lambda: None,
-        last: Callable[[], None] = lambda: None,
+        idle: Sequence[Callable[[], None]] = (),
+        last: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._steps = steps
         self._idle = idle
         self._last = last
         self._waiting: queue.Queue[tuple[Decision, Sighting]] = queue.Queue(PLACES)
         self._stopping = threading.Event()
+        self._until = 0.0
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="aftermath", daemon=True)
 
@@ -75,19 +76,21 @@ class Aftermath:
 
     def stop(self, seconds: float = DRAIN_SECONDS) -> None:
         """Work off what waits, for so long at most, and end."""
+        self._until = time.monotonic() + seconds
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(seconds)
+            self._thread.join(seconds + DRAIN_SECONDS)
 
     def _run(self) -> None:
         give_way()
         while not self._stopping.is_set():
             if not self._look_at_one():
-                guarded(self._idle)
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while not self._waiting.empty() and time.monotonic() < deadline:
+                for idle in self._idle:
+                    guarded(idle)
+        while not self._waiting.empty() and time.monotonic() < self._until:
             self._look_at_one()
-        guarded(self._last)
+        for last in self._last:
+            guarded(last)
 
     def _look_at_one(self) -> bool:
         """Do everything with the next sighting; False if none came."""

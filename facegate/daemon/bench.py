@@ -29,12 +29,13 @@ from facegate.storage.packing import Crop
 from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.verifier.enrollment import Enrollment
 from facegate.verifier.library import library_of
-from facegate.vision.composites import people
+from facegate.vision.composites import PICTURES, people
 from facegate.vision.programme import place_of
 from facegate.vision.scenes import Guest, Scene, encode, render
 
 CAMERAS: Final = 4
 ANSWER_SECONDS: Final = 10.0
+LEARNING_SECONDS: Final = 300.0
 MANY_REFERENCES: Final = 100_000
 MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -96,6 +97,7 @@ def measure(folder: Path, *, users: int, seconds: float, frames: int, clock: Clo
     pictures = drawn_pictures(12)
     yield from on_one_core(folder, pictures, frames, users)
     yield from on_all_cores(folder, pictures, seconds)
+    yield while_learning(folder / "learning", pictures, frames)
     yield many_references()
 
 
@@ -152,6 +154,53 @@ def on_all_cores(folder: Path, pictures: Sequence[bytes], seconds: float) -> Ite
         yield Figure("resident memory after the flood", resident_megabytes(daemon.pid), "MB", 300.0, "")
 
 
+def while_learning(folder: Path, pictures: Sequence[bytes], frames: int) -> Figure:
+    """Latency while a fine-tune runs beside the gate, against the idle gate before and after it."""
+    folder.mkdir()
+    open_pupils(Settings(data_dir=folder))
+    idle: list[float] = []
+    busy: list[float] = []
+    with serving(folder, cores=len(os.sched_getaffinity(0))) as (_, outsider, _):
+
+        def measured(name: str) -> float:
+            return timed(outsider, pictures[len(idle + busy) % len(pictures)], f"{name}-{len(idle + busy)}")[0]
+
+        idle += [measured("before") for _ in range(frames // 2)]
+        outsider.send_raw("models/command", b"finetune")
+        begun = time.monotonic()
+        while (verdict := outsider.verdict(0.0)) is None and time.monotonic() - begun < LEARNING_SECONDS:
+            busy.append(measured("learning"))
+        spent = time.monotonic() - begun
+        idle += [measured("after") for _ in range(frames - frames // 2)]
+    told = "no verdict" if verdict is None else f"{verdict['verdict']}: {verdict['reason']}"
+    ran = verdict is not None and "run" in verdict
+    return Figure(
+        "decision while a fine-tune runs, median to idle median",
+        statistics.median(busy) / statistics.median(idle) if busy and ran else float("inf"),
+        "x",
+        1.5,
+        f"{summary(busy)} in {spent:.1f} s of learning; idle, before and after: {summary(idle)}; the run: {told}",
+    )
+
+
+def summary(seconds: Sequence[float]) -> str:
+    """Say how many frames were measured, and their median and 95th percentile."""
+    median, late = percentile(seconds, 50) * 1000, percentile(seconds, 95) * 1000
+    return f"{len(seconds)} frames, median {median:.0f} ms, p95 {late:.0f} ms"
+
+
+def open_pupils(settings: Settings) -> None:
+    """Make the doors, and enroll the composites from all their pictures, so that there is something to learn from."""
+    storage = open_storage(settings, upgrade_empty=True)
+    try:
+        add_doors(storage)
+        enrollment = Enrollment.of(settings, storage)
+        for person in (person for person in people() if not person.stranger):
+            enrollment.enroll(person.slug, person.name, [person.picture_path(at) for at in range(PICTURES)])
+    finally:
+        storage.close()
+
+
 def many_references() -> Figure:
     """Compare a probe with 100,000 references."""
     rng = np.random.default_rng(7)
@@ -177,8 +226,7 @@ def open_household(settings: Settings, users: int, clock: Clock) -> None:
     """Make the doors, enroll the composites, and fill the gallery up with drawn users."""
     storage = open_storage(settings, upgrade_empty=True)
     try:
-        for at in range(CAMERAS):
-            storage.doors.add(Door(f"door{at}", f"Door {at}", (f"camera{at}",), permissions=(Permission(EVERYONE),)))
+        add_doors(storage)
         enrollment = Enrollment.of(settings, storage)
         known = [person for person in people() if not person.stranger]
         for person in known:
@@ -186,6 +234,12 @@ def open_household(settings: Settings, users: int, clock: Clock) -> None:
         fill_up(storage, library_of(settings).load().id, users - len(known), clock)
     finally:
         storage.close()
+
+
+def add_doors(storage: Storage) -> None:
+    """Make a door for each camera."""
+    for at in range(CAMERAS):
+        storage.doors.add(Door(f"door{at}", f"Door {at}", (f"camera{at}",), permissions=(Permission(EVERYONE),)))
 
 
 def fill_up(storage: Storage, model: str, users: int, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from facegate.core.frame import Box, Pixels
 from facegate.core.policy import EVERYONE, Door, Permission
 from facegate.daemon.assembly import detector_of
 from facegate.daemon.clock import SystemClock
+from facegate.daemon.lesson import Lesson, teach
 from facegate.daemon.outsider import DaemonProcess, Outsider, Stopped
 from facegate.errors import FacegateError
 from facegate.settings import Settings
@@ -54,6 +55,12 @@ class Row:
         return self.decision is not None and self.decision["outcome"] == "grant"
 
     @property
+    def is_right(self) -> bool:
+        """Whether an operator who stands by would confirm the answer: who stood there was told, and stood there."""
+        known = self.event.expected.reason in {Reason.MATCH, Reason.NO_MATCH}
+        return known and self.event.live and not self.wrong
+
+    @property
     def verdict(self) -> str:
         """The answer in a few words."""
         if self.decision is None:
@@ -81,6 +88,7 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     events: dict[str, Any] = field(default_factory=dict)
+    lesson: Lesson | None = None
     enrolled: int = 0
     seconds: float = 0.0
 
@@ -103,6 +111,7 @@ class Report:
             "granted": self.granted,
             "denied": len(self.rows) - self.granted,
             "events": self.events,
+            "finetune": None if self.lesson is None else self.lesson.to_json(),
             "seconds": round(self.seconds, 1),
             "rows": [row.to_json() for row in self.rows],
         }
@@ -119,6 +128,12 @@ class Narrator(Protocol):
 
     def answered(self, row: Row) -> None:
         """An event was played and answered."""
+
+    def learning(self, confirmed: int) -> None:
+        """So many decisions are confirmed and a fine-tune is ordered."""
+
+    def learned(self, lesson: Lesson) -> None:
+        """The fine-tune has its verdict."""
 
 
 def play(folder: Path, *, seed: int, keep: bool, narrator: Narrator) -> Report:
@@ -152,9 +167,13 @@ def play(folder: Path, *, seed: int, keep: bool, narrator: Narrator) -> Report:
             if not outsider.wait_for_balance(len(events), ANSWER_SECONDS):
                 report.faults.append(f"the books do not balance after {len(events)} events")
             report.events = outsider.status.get("events", {})
+            narrator.learning(sum(row.is_right for row in report.rows))
+            report.lesson = teach(settings, outsider, report.rows, SystemClock())
+            narrator.learned(report.lesson)
         finally:
             stopped = daemon.stop()
     report.faults += [f"{row.event.title}: {row.wrong}" for row in report.rows if row.wrong]
+    report.faults += [report.lesson.fault] if report.lesson is not None and report.lesson.fault else []
     report.faults += faults_of_stop(stopped)
     report.seconds = time.monotonic() - begun
     if keep:

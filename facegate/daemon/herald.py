@@ -56,6 +56,7 @@ class Herald:
                 if not self._publish(json.dumps(document_of(run))):
                     return
                 self._told = run.number
+                log.info("told of a run", extra={"run": run.number})
 
     def _tell_all(self) -> None:
         while self._untold and self._publish(self._untold[0]):

@@ -5,6 +5,7 @@ folders, and is the only one that ever imports torch. The daemon takes up a new 
 else that other processes change. One run at a time.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -17,16 +18,17 @@ from typing import Any, Final
 from facegate.daemon.child import Ended, Killed, run_limited
 from facegate.errors import FacegateError, RefusedError
 from facegate.settings import FinetuneSection
-from facegate.storage.runs import FinetuneRuns
+from facegate.storage.runs import SHADOW, FinetuneRuns
 
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "facegate", "finetune", "--json", "--here")
-NICE: Final = 19
+NICE: Final = 10
+"""The gate gets nine times the processor's time. Only what is left over would be too little on a machine that is
+never idle, such as one that decodes video all day."""
 STOP_SECONDS: Final = 3.0
 REST_SECONDS: Final = 3600.0
 """After a run that came to nothing none is begun by itself for so long: it would most likely come to nothing again."""
-VERDICTS: Final = frozenset({"promoted", "kept", "refused"})
 
 Document = Mapping[str, Any]
 
@@ -117,7 +119,10 @@ class Learning:
             document = {"verdict": "refused", "reason": "the run could not be made; see the log"}
         if "run" in document:
             self._rest_until = 0.0
-            log.info("fine-tuning: %s", document["verdict"], extra={"run": document["run"], "why": document["reason"]})
+            told = document["verdict"] or document["state"]
+            if told == SHADOW:  # the row is not at its end, so nobody else tells of it; the champion leads on
+                self._tell(document | {"verdict": "kept"})
+            log.info("fine-tuning: %s", told, extra={"run": document["run"], "why": document["reason"]})
         else:
             log.warning("fine-tuning came to nothing", extra={"why": document["reason"]})
             self._tell(document | {"trigger": cause})
@@ -129,7 +134,6 @@ class Learning:
             seconds=self._settings.max_seconds,
             megabytes=self._settings.max_megabytes,
             nice=NICE,
-            idle=True,
             environ=os.environ if self._environ is None else self._environ,
             stop=self._stop,
         )
@@ -149,12 +153,10 @@ def verdict_of(ended: Ended, settings: FinetuneSection) -> dict[str, Any]:
             return refused("facegate stopped in the middle of the run", ended)
         case Killed.NOT:
             pass
-    try:
-        document = json.loads(ended.stdout)
-        if document["verdict"] in VERDICTS and "reason" in document:
-            return dict(document)
-    except (ValueError, TypeError, KeyError):
-        pass
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        document = dict(json.loads(ended.stdout))
+        if {"run", "verdict", "reason"} <= set(document):
+            return document
     lines = ended.stderr.strip().splitlines() or ["it said nothing"]
     return refused(f"the run ended with {ended.returncode}: {lines[-1][:500]}", ended)
 
@@ -165,7 +167,12 @@ def refused(reason: str, ended: Ended) -> dict[str, Any]:
 
 
 def cause_of(runs: FinetuneRuns, settings: FinetuneSection) -> str:
-    """Return why a run is due beside the hour: somebody was removed, or enough photos are new; or nothing."""
+    """Return why a run is due beside the hour: somebody was removed, or enough photos are new; or nothing.
+
+    While a challenger is in the shadow nothing is due: it is judged first.
+    """
+    if runs.in_shadow() is not None:
+        return ""
     if (waiting := runs.due()) is not None:
         return waiting.trigger
     enough = settings.after_enrollments

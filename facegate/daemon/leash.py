@@ -41,9 +41,8 @@ def stand_back(nice: int, *, idle: bool) -> None:
         os.nice(nice)
     if sys.platform != "linux":
         return
-    if idle:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE if idle else os.SCHED_BATCH, os.sched_param(0))
     if number := IOPRIO_SET.get(platform.machine()):
         ctypes.CDLL(None).syscall(number, 1, 0, IOPRIO_IDLE)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +116,7 @@ class Outsider:
         self._decisions: dict[str, dict[str, Any]] = {}
         self._arrived: dict[str, float] = {}
         self.status: dict[str, Any] = {}
+        self._models: list[dict[str, Any]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"outsider-{os.getpid()}")
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
@@ -180,6 +181,17 @@ class Outsider:
         with self._news:
             return self._arrived[event]
 
+    def wait_for_status(self, fits: Callable[[dict[str, Any]], bool], seconds: float) -> bool:
+        """Wait until the status fits; tells whether it does."""
+        with self._news:
+            return self._news.wait_for(lambda: fits(self.status), seconds)
+
+    def verdict(self, seconds: float) -> dict[str, Any] | None:
+        """Return the first word on the networks, waiting for it."""
+        with self._news:
+            self._news.wait_for(lambda: bool(self._models), seconds)
+            return self._models[0] if self._models else None
+
     def wait_for_balance(self, expected_in: int, seconds: float) -> bool:
         """Wait until the status accounts for so many events: in = decided + counted."""
         with self._news:
@@ -197,7 +209,13 @@ class Outsider:
         return int(events["in"]) == expected_in == total
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
-        client.subscribe([(f"{self._prefix}/doors/+/decision", 1), (f"{self._prefix}/status", 1)])
+        client.subscribe(
+            [
+                (f"{self._prefix}/doors/+/decision", 1),
+                (f"{self._prefix}/status", 1),
+                (f"{self._prefix}/models/event", 1),
+            ]
+        )
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         now = time.monotonic()
@@ -205,6 +223,8 @@ class Outsider:
         with self._news:
             if message.topic.endswith("/status"):
                 self.status = document
+            elif message.topic.endswith("/models/event"):
+                self._models.append(document)
             else:
                 for event in document["events"]:
                     self._decisions[event] = document

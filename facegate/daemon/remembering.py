@@ -7,6 +7,7 @@ from facegate.core.decision import Decision
 from facegate.core.ports import Clock
 from facegate.core.sighting import Sighting
 from facegate.daemon.aftermath import Aftermath
+from facegate.daemon.shadow import Shadow
 from facegate.settings import RetentionSection, Settings
 from facegate.storage.frames import DecisionFrame, DecisionFrames
 from facegate.storage.opening import Storage
@@ -74,8 +75,12 @@ class ViewKeeper:
         return self._seen
 
 
-def aftermath_of(settings: Settings, storage: Storage, clock: Clock) -> Aftermath:
+def aftermath_of(settings: Settings, storage: Storage, clock: Clock, shadow: Shadow) -> Aftermath:
     """Return what is done with a sighting once its decision is out."""
     frames = FrameKeeper(storage.frames, settings.retention)
     views = ViewKeeper(storage.views, clock)
-    return Aftermath([frames.keep, views.measure], idle=views.flush, last=lambda: views.flush(at_once=True))
+    return Aftermath(
+        [frames.keep, views.measure, shadow.score],
+        idle=[views.flush, shadow.tend],
+        last=[lambda: views.flush(at_once=True)],
+    )

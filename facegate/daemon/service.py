@@ -41,6 +41,7 @@ from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
 from facegate.daemon.remembering import aftermath_of
+from facegate.daemon.shadow import Shadow
 from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
 from facegate.daemon.workers import Workers
 from facegate.errors import FacegateError
@@ -190,7 +191,8 @@ class Service:
         self._herald = Herald(self._tell_models, self._storage.runs)
         self._learning = Learning(settings.finetune, self._herald.tell)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
-        self._aftermath = aftermath_of(settings, self._storage, self._clock)
+        self._shadow = Shadow(settings, self._storage, self._library, self._clock)
+        self._aftermath = aftermath_of(settings, self._storage, self._clock, self._shadow)
         self._gate = Gate(
             engine=engine,
             settings=settings.gate,
@@ -347,8 +349,9 @@ class Service:
             Job("retention", self._retain, RETENTION, NIGHT_GRACE_SECONDS),
             Job("drift", self._watch_drift, MONTHLY, NIGHT_GRACE_SECONDS),
             Job("catch_up", self._books.catch_up, every(5)),
+            Job("shadow", self._shadow.judge, every(DUE_SECONDS)),
             Job("finetune_due", self._learn_if_due, every(DUE_SECONDS)),
-            Job("finetune", lambda: self._learning.run("schedule"), night, NIGHT_GRACE_SECONDS),
+            Job("finetune", self._learn_at_night, night, NIGHT_GRACE_SECONDS),
         ]
 
     def _watch_drift(self) -> None:
@@ -357,6 +360,10 @@ class Service:
         references, threshold = engine.roster.references, engine.usual_threshold(self.settings.gate.target_fmr)
         for line in drift(self._storage.decisions, references, threshold, margin, self._clock.now()).advice():
             log.warning("drift: %s", line)
+
+    def _learn_at_night(self) -> None:
+        if self._storage.runs.in_shadow() is None:  # the one before is not judged yet
+            self._learning.run("schedule")
 
     def _learn_if_due(self) -> None:
         self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))

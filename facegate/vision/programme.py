@@ -39,12 +39,14 @@ class DemoEvent:
         picture: What it sends: a JPEG, or what should be one.
         title: What is to be seen, for a person.
         expected: What must come of it.
+        live: Whoever is seen stands there themselves: no photograph is held up.
     """
 
     camera: str
     picture: bytes = field(repr=False)
     title: str
     expected: Expectation
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def programme(people: Sequence[Composite], seed: int) -> list[DemoEvent]:
 def staged(act: Act, camera: str, rng: np.random.Generator) -> DemoEvent:
     """Draw an act and make it an event."""
     picture = encode(render(act.scene, rng), int(rng.integers(80, 93)))
-    return DemoEvent(camera, picture[: int(len(picture) * act.cut)], act.title, act.expected)
+    live = not any(guest.printed for guest in act.scene.guests)
+    return DemoEvent(camera, picture[: int(len(picture) * act.cut)], act.title, act.expected, live)
 
 
 def expected_of(person: Composite) -> Expectation:

@@ -8,10 +8,12 @@ from facegate.core.frame import Cutout, Quality
 from facegate.core.sighting import Sighting
 from facegate.daemon.aftermath import PLACES, Aftermath
 from facegate.daemon.remembering import aftermath_of
+from facegate.daemon.shadow import Shadow
 from facegate.settings import Settings
 from facegate.storage import open_storage
 from facegate.storage.photos import Enrollee
 from facegate.verifier.keepsake import aligned_again
+from facegate.verifier.library import library_of
 from facegate.verifier.views import statistics_of, views_of
 from facegate.vision.align import ALIGNMENT, align
 from facegate.vision.composites import people
@@ -40,7 +42,9 @@ def storage(tmp_path):
 
 
 def worked_off(storage, pairs, **settings):
-    aftermath = aftermath_of(Settings(**settings), storage, StandingClock())
+    given, clock = Settings(**settings), StandingClock()
+    shadow = Shadow(given, storage, library_of(given, storage.champions), clock)
+    aftermath = aftermath_of(given, storage, clock, shadow)
     for decision, sighting in pairs:
         storage.decisions.record(decision)
         aftermath.see(decision, sighting)
@@ -127,7 +131,7 @@ def test_a_step_that_fails_holds_no_other_up(caplog):
     def broken(*_) -> None:
         raise ValueError("no such thing")
 
-    aftermath = Aftermath([broken, lambda _, sighting: done.append(sighting.event)], last=lambda: done.append("last"))
+    aftermath = Aftermath([broken, lambda _, sighting: done.append(sighting.event)], last=[lambda: done.append("last")])
     aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT))
     aftermath.start()
     aftermath.stop(5)

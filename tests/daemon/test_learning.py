@@ -39,6 +39,12 @@ def test_a_verdict_that_is_a_row_is_told_from_there_and_logged_here(caplog):
     assert "fine-tuning: kept" in caplog.text
 
 
+def test_a_challenger_that_goes_into_the_shadow_is_told_at_once():
+    shadow = KEPT | {"verdict": None, "state": "shadow"}
+    told = Rig(f"import json; print(json.dumps({shadow!r}))").run()
+    assert (told["verdict"], told["state"]) == ("kept", "shadow")
+
+
 def test_the_child_is_told_what_asked_for_the_run():
     told = Rig("import sys; sys.exit(' '.join(sys.argv[1:]))").run()
     assert told["reason"] == "the run ended with 1: --trigger schedule"
