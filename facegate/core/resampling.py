@@ -155,14 +155,23 @@ class Draw:
         return float(self.missed[self.trial.below[allowed - 1]])
 
     def eer(self) -> float:
-        """Return the mean of both rates where they are nearest, at the thresholds of `top`; NaN where none was kept."""
-        fnmr = self.missed[self.trial.below]
-        gap = self.passing - fnmr  # rises: FMR grows and FNMR falls on the way down
+        """Return the mean of both rates where they are nearest to one another; NaN where none of that was kept."""
+        trial = self.trial
+        scores = np.append(np.inf, trial.top.scores[trial.ends])
+        fmr = np.append(0.0, self.passing)
+        highest = int(np.searchsorted(trial.mated, trial.top.scores[0], "right"))
+        places = np.append(highest, trial.below)
+        gap = fmr - self.missed[places]  # rises: FMR grows and FNMR falls on the way down
         after = int(np.searchsorted(gap, 0.0, "left"))
         if after == len(gap):
             return math.nan
-        at = after if after == 0 or abs(gap[after]) <= abs(gap[after - 1]) else after - 1
-        return float(self.passing[at] + fnmr[at]) / 2
+        found = [(abs(gap[after]), fmr[after] + self.missed[places[after]])]
+        if after > 0:  # between two strangers FMR stands still and FNMR falls
+            lowest = int(np.searchsorted(trial.mated, scores[after], "right"))
+            between = self.missed[lowest : places[after - 1] + 1]
+            apart = np.abs(fmr[after - 1] - between)
+            found.append((apart.min(), fmr[after - 1] + between[int(apart.argmin())]))
+        return float(min(found)[1]) / 2
 
 
 def draws(trial: Trial, generator: np.random.Generator, rounds: int = ROUNDS) -> Iterator[Draw]:

@@ -54,13 +54,25 @@ def test_a_draw_has_the_rates_of_scores_that_are_repeated_as_often_as_their_peop
 
 
 @given(trials())
-def test_the_eer_of_a_draw_is_where_its_rates_are_nearest(case):
+def test_the_eer_of_a_draw_is_that_of_the_repeated_scores(case):
     mated, non_mated, photos, weights = case
     drawn = weighed(trial_of(mated, non_mated, len(photos)), weights)
-    if drawn is not None and not math.isnan(value := drawn.eer()):
-        ends = [(drawn.fmr(t), drawn.fnmr(t)) for t in np.unique(non_mated.scores)]
-        nearest = min(abs(fmr - fnmr) for fmr, fnmr in ends)
-        assert any(value == pytest.approx((fmr + fnmr) / 2) for fmr, fnmr in ends if abs(fmr - fnmr) <= nearest + 1e-9)
+    if drawn is not None:
+        own, other = repeated(mated, weights, mated=True), repeated(non_mated, weights, mated=False)
+        point = rates.eer(mated=own, non_mated=other)
+        curve = rates.det(mated=own, non_mated=other)
+        gap = np.abs(curve.fmr - curve.fnmr)
+        equals = (curve.fmr + curve.fnmr)[gap <= abs(point.fmr - point.fnmr) + 1e-9] / 2
+        assert any(drawn.eer() == pytest.approx(value) for value in equals)
+
+
+def test_scores_that_are_all_told_apart_have_an_eer_of_0():
+    people = np.array([0, 1])
+    mated, other = (
+        Comparisons(np.array([0.8, 0.9]), people, people),
+        Comparisons(np.array([0.1]), people[:1], people[1:]),
+    )
+    assert weighed(trial_of(mated, other, 2), np.ones(2)).eer() == 0
 
 
 @given(trials())
