@@ -89,7 +89,7 @@ class GateSection(Section):
     frames_per_visit: int = Field(default=20, ge=1, le=500, description="A visit is decided after so many frames.")
     margin: float = Field(default=0.05, ge=0, le=1, description="How far the next user's score must stay behind.")
     target_fmr: float = Field(
-        default=1e-3, gt=0, lt=1, description="Share of strangers that may be taken for anybody enrolled."
+        default=1e-3, gt=0, lt=1, description="Share of strangers' visits that may be taken for anybody enrolled."
     )
     grant_seconds: float = Field(default=5.0, ge=1, le=60, description="A grant expires after so long.")
     hunt_seconds: float = Field(default=30.0, gt=0, le=600, description="A hunt for frames ends after so long.")

@@ -23,7 +23,7 @@ When = Annotated[
     list[str] | None, typer.Option("--hours", help='When the groups may pass: "mon-fri 07:00-19:00"; may be repeated.')
 ]
 Zone = Annotated[str | None, typer.Option("--zone", help="IANA time zone of the hours; default: this machine's.")]
-TargetFmr = Annotated[float | None, typer.Option("--target-fmr", help="Share of strangers that may be let in.")]
+TargetFmr = Annotated[float | None, typer.Option("--target-fmr", help="Share of strangers' visits that may be let in.")]
 AgreeingFrames = Annotated[int | None, typer.Option("--agreeing-frames", help="Frames that must name one user.")]
 Alone = Annotated[bool | None, typer.Option("--alone/--not-alone", help="Deny when more than one face is seen.")]
 Lockout = Annotated[
