@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facegate.commands.ablation import ablate
 from facegate.commands.importing import fetch, import_model
 from facegate.commands.oneshot import train_oneshot
 from facegate.commands.output import print_json, print_table, say, warn
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The networks.", no_args_is_help=True, add_completion=False)
 app.command("train")(train)
+app.command("ablate")(ablate)
 app.command("import")(import_model)
 app.command("fetch")(fetch)
 app.command("train-oneshot")(train_oneshot)

@@ -21,7 +21,7 @@ from facegate.siamese.corpus import WIDE, Source, align_source, labels_of, misse
 from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
 from facegate.siamese.selection import Candidate, choose, look, require_judges
-from facegate.siamese.teachers import one_target
+from facegate.siamese.teachers import one_target, turned
 from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run, between
 from facegate.vision.align import Alignment, align
 
@@ -193,9 +193,23 @@ def shares_of(sources: Sequence[Source]) -> NDArray[np.float64]:
 
 
 def taught(
-    sources: Sequence[Source], teachers: Sequence[Teacher], keep: Path, dimension: int, recipe: Recipe
+    sources: Sequence[Source],
+    teachers: Sequence[Teacher],
+    keep: Path,
+    dimension: int,
+    recipe: Recipe,
+    *,
+    space: Teacher | None = None,
 ) -> NDArray[np.float32]:
     """Return the target of each crop, counted through the sources, float32 (n, d); zeros if nothing is learnt of them.
+
+    Args:
+        sources: The crops.
+        teachers: Who is asked.
+        keep: Where what they say is kept.
+        dimension: d.
+        recipe: Says whether anything is learnt of them.
+        space: Whose templates the targets are turned to, if that is none of the teachers: the start's.
 
     Raises:
         UnusableInputError: Something is to be learnt of teachers, and there are none that fit.
@@ -203,7 +217,10 @@ def taught(
     if not (recipe.anchor or recipe.relations):
         return np.zeros((sum(len(source.paths) for source in sources), dimension), np.float32)
     said = [np.concatenate([said_of(source, teacher, keep) for source in sources]) for teacher in teachers]
-    return one_target(said, dimension)
+    targets = one_target(said, dimension)
+    if space is None:
+        return targets
+    return turned(targets, np.concatenate([said_of(source, space, keep) for source in sources]))
 
 
 def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:

@@ -53,3 +53,9 @@ def one_target(said: Sequence[Templates], dimension: int) -> Templates:
     if len(said) > 1 or said[0].shape[1] > dimension:
         raise UnusableInputError("The first teacher's templates are not as long as the student's", "Give another first")
     return np.pad(said[0], ((0, 0), (0, dimension - said[0].shape[1])))
+
+
+def turned(targets: Templates, space: Templates) -> Templates:
+    """Return targets (n, d) turned as near as a rotation gets them to templates (n, d) of the same faces."""
+    left, _, right = np.linalg.svd(targets.T.astype(np.float64) @ space)
+    return np.asarray(targets @ (left @ right), np.float32)

@@ -1,0 +1,96 @@
+"""`facegate models ablate`: what the start, each loss, teacher and source bring; rows that anyone can repeat."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facegate.commands.output import console, print_json, print_table
+from facegate.commands.training import begun, default_workers, teachers
+from facegate.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facegate.siamese.ablation import Figures
+    from facegate.siamese.training import Progress
+
+
+def ablate(  # noqa: PLR0917 - typer passes options by name
+    data: Annotated[Path, typer.Option("--data", help="Folder of sources: <source>/<person>/<photo>.")],
+    start: Annotated[str, typer.Option("--start", help="Weights to begin with (.npz, our ONNX).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for a folder of each row.")],
+    crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
+    sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
+    teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
+    row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
+    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 32,
+    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train the same short run with one thing changed in each row; a second call goes on where the first was cut."""
+    from facegate.siamese import ablation, recipe, training  # noqa: PLC0415
+    from facegate.siamese.networks import use_threads  # noqa: PLC0415
+    from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
+    from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
+
+    use_threads(threads)
+    trunk = begun(start, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
+    recipe.check(place, resume=True)
+    screen = console(stderr=True)
+    with team() as mates:
+        plan = training.Recipe(
+            seed=seed,
+            steps=steps,
+            people=people,
+            bf16=bf16_pays(mates.device),
+            workers=default_workers(mates.size) if workers is None else workers,
+        )
+
+        def tell(line: str) -> None:
+            if mates.leads:
+                screen.print(line)
+
+        def report(name: str, at: "Progress") -> None:
+            tell(f"{name}: step {at.step} of {steps}, {at.pictures_per_second:.0f} pictures/s")
+
+        figures = list(
+            ablation.ablate(
+                place,
+                row or (),
+                start=trunk,
+                teachers=teachers(trunk, teacher or (), out, mates, threads),
+                detector=YuNetDetector(load_settings().vision.detector),
+                plan=plan,
+                say=tell,
+                report=report,
+                team=mates,
+            )
+        )
+    if mates.leads:
+        show(figures, steps, as_json=as_json)
+
+
+def show(figures: "Sequence[Figures]", steps: int, *, as_json: bool) -> None:
+    """Print the rows."""
+    if as_json:
+        print_json({"steps": steps, "rows": [one.to_json() for one in figures]})
+        return
+    names = list(figures[0].plain)
+    print_table(
+        f"FNMR at FMR 1e-3 on held-out people after {steps} batches: as they are / as at a door",
+        ("row", "mean", *names),
+        [
+            (
+                one.row,
+                "{:.2%} / {:.2%}".format(*one.means),
+                *(f"{one.plain[name]:.2%} / {one.door[name]:.2%}" for name in names),
+            )
+            for one in figures
+        ],
+    )

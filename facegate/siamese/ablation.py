@@ -1,0 +1,172 @@
+"""What each part of the recipe brings: the same short run again and again, each time with one thing changed.
+
+All rows share crops, teachers' templates, seed and steps, and are judged on the same held-out people of all sources,
+those of a source that was left out too. A row that is finished is kept and not run again; one that was cut goes on.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from facegate.core.ports import FaceDetector
+from facegate.errors import UnusableInputError
+from facegate.siamese.corpus import Source, labels_of, training_rows
+from facegate.siamese.networks import Trunk, fresh_trunk
+from facegate.siamese.processes import Team
+from facegate.siamese.recipe import Place, Teacher, opened, prepare, shares_of, source_names, taught
+from facegate.siamese.selection import judged
+from facegate.siamese.training import Collection, Head, Progress, Recipe, Run
+
+FIGURES: Final = "figures.json"
+START: Final = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One change.
+
+    Attributes:
+        recipe: What decides the run.
+        fresh: Begin with random weights.
+        teachers: Which of the teachers are asked; None: all.
+        without: A source that nothing is learnt from, or empty.
+    """
+
+    recipe: Recipe
+    fresh: bool = False
+    teachers: tuple[int, ...] | None = None
+    without: str = ""
+
+
+def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Row]:
+    """Return all rows, the whole recipe first.
+
+    Args:
+        plan: The whole recipe.
+        sources: Names of all sources.
+        teachers: How many there are, the start's own network the first.
+    """
+    rows = {
+        "whole": Row(plan),
+        "without-contrastive": Row(replace(plan, contrastive=0.0)),
+        "without-teacher": Row(replace(plan, anchor=0.0)),
+        "without-relations": Row(replace(plan, relations=0.0)),
+        "without-all-teaching": Row(replace(plan, anchor=0.0, relations=0.0)),
+        "arcface": Row(replace(plan, head=Head.ARCFACE)),
+        "multi-similarity": Row(replace(plan, head=Head.MULTI_SIMILARITY)),
+        "doors-none": Row(replace(plan, doors=0.0)),
+        "doors-all": Row(replace(plan, doors=1.0)),
+        "whole-trunk": Row(replace(plan, frozen=0)),
+        "last-blocks": Row(replace(plan, frozen=12)),
+        "random-start": Row(replace(plan, frozen=0), fresh=True),
+    }
+    if teachers > 1:
+        rows |= {f"teacher-{number}-alone": Row(plan, teachers=(number,)) for number in range(teachers)}
+    if len(sources) > 1:
+        rows |= {f"without-{name}": Row(plan, without=name) for name in sources}
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How held-out people do under one row: FNMR at an FMR of 1e-3 of each source, as they are and as at a door."""
+
+    row: str
+    plain: dict[str, float]
+    door: dict[str, float]
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """The mean of the sources, as they are and as at a door."""
+        plain, door = (float(np.mean(list(rates.values() or [np.nan]))) for rates in (self.plain, self.door))
+        return plain, door
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def ablate(
+    place: Place,
+    chosen: Sequence[str],
+    *,
+    start: Trunk,
+    teachers: Sequence[Teacher],
+    detector: FaceDetector,
+    plan: Recipe,
+    say: Callable[[str], None],
+    report: Callable[[str, Progress], None],
+    team: Team | None = None,
+) -> Iterator[Figures]:
+    """Run rows one after the other, the start's own figures first.
+
+    Args:
+        place: Where pictures are and work goes, a folder for each row.
+        chosen: Names of rows; empty: all.
+        start: The trunk to begin with, and the first teacher's.
+        teachers: All of them.
+        detector: Finds the faces.
+        plan: The whole recipe.
+        say: Is told what is being done.
+        report: Is told how a row stands.
+        team: This process among its peers; the leader alone gives figures.
+
+    Raises:
+        UnusableInputError: There is no such row, or nothing to learn from.
+    """
+    team = team or Team()
+    rows = rows_of(plan, source_names(place.data, place.only), len(teachers))
+    if unknown := sorted(set(chosen) - set(rows)):
+        raise UnusableInputError(f"There is no row {', '.join(unknown)}", f"Choose among {', '.join(rows)}")
+    if team.leads:
+        prepare(place, teachers, detector, say)
+    team.wait()
+    sources, _ = opened(place)
+    start = start.to(team.device)
+    if team.leads:
+        yield figures_of(START, start, sources, plan.seed, place.folder)
+    for name in chosen or rows:
+        row, trunk = rows[name], start
+        if not (place.folder / name / FIGURES).is_file():
+            say(f"row {name}")
+            run = Run(
+                fresh_trunk(start.shape, seed=plan.seed) if row.fresh else start,
+                collection_of(row, sources, teachers, place, start.shape.dimension),
+                row.recipe,
+                place.folder / name,
+                team=team,
+            )
+            run.resume()
+            trunk = run.train(partial(report, name))
+        if team.leads:
+            yield figures_of(name, trunk, sources, plan.seed, place.folder)
+        team.wait()
+
+
+def collection_of(
+    row: Row, sources: tuple[Source, ...], teachers: Sequence[Teacher], place: Place, dimension: int
+) -> Collection:
+    """Return what a row learns from; a source that is left out is never drawn."""
+    shares = shares_of(sources) * np.array([source.name != row.without for source in sources])
+    asked = teachers if row.teachers is None else [teachers[number] for number in row.teachers]
+    space = teachers[0] if row.teachers is not None and 0 not in row.teachers else None
+    targets = taught(sources, asked, place.crops_folder, dimension, row.recipe, space=space)
+    return Collection(sources, labels_of(sources), training_rows(sources), targets, shares)
+
+
+def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], seed: int, folder: Path) -> Figures:
+    """Return a row's figures: those that were kept, or measured now and kept."""
+    file = folder / row / FIGURES
+    if file.is_file():
+        kept = json.loads(file.read_text("utf-8"))
+        return Figures(kept["row"], kept["plain"], kept["door"])
+    seen = judged(trunk, 1.0, sources, seed)
+    figures = Figures(row, seen.plain, seen.door)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(figures.to_json(), indent=1), "utf-8")
+    return figures

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from facegate.errors import UnusableInputError
+from facegate.siamese.ablation import START, Row, ablate, collection_of, rows_of
+from facegate.siamese.corpus import Source
+from facegate.siamese.recipe import Place, Teacher
+from facegate.siamese.selection import templates_of
+from facegate.siamese.teachers import turned
+from facegate.siamese.training import Head, Recipe
+from facegate.vision.align import ALIGNMENT
+from facegate.vision.detect import YuNetDetector
+from tests.siamese.test_recipe import PLAN, data, start  # noqa: F401 - a fixture
+
+
+def test_rows_leave_out_each_loss_teacher_and_source_in_turn():
+    rows = rows_of(Recipe(), ["a_train", "b_train"], 2)
+    assert next(iter(rows)) == "whole"
+    assert rows["without-contrastive"].recipe.contrastive == 0
+    assert rows["without-teacher"].recipe.anchor == rows["without-relations"].recipe.relations == 0
+    assert rows["arcface"].recipe.head is Head.ARCFACE
+    assert rows["random-start"].fresh
+    assert rows["teacher-1-alone"].teachers == (1,)
+    assert rows["without-b_train"].without == "b_train"
+    assert not {"teacher-0-alone", "without-a_train"} & rows_of(Recipe(), ["a_train"], 1).keys()
+
+
+def test_a_source_that_is_left_out_is_never_drawn(tmp_path):
+    crops = np.zeros((4, 1, 1, 3), np.uint8)
+    sources = tuple(Source(f"{name}_train", crops, tuple(f"{n // 2}/{n}.jpg" for n in range(4))) for name in "ab")
+    plan = Recipe(anchor=0.0, relations=0.0)
+    collection = collection_of(Row(plan, without="a_train"), sources, [], Place(tmp_path, tmp_path), 8)
+    assert collection.weights[0] == 0 < collection.weights[1]
+    assert collection.targets.shape == (8, 8)
+
+
+def test_what_another_teacher_says_is_turned_to_where_the_start_has_it():
+    draw = np.random.default_rng(0)
+    space = draw.normal(size=(60, 12)).astype(np.float32)
+    space /= np.linalg.norm(space, axis=1, keepdims=True)
+    elsewhere = space @ np.linalg.qr(draw.normal(size=(12, 12)))[0].astype(np.float32)
+    assert turned(elsewhere, space) == pytest.approx(space, abs=1e-5)
+
+
+def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixture
+    trunk, trained = start(), []
+    teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
+
+    def rows(*names):
+        return list(
+            ablate(
+                Place(data, tmp_path),
+                names,
+                start=trunk,
+                teachers=[teacher],
+                detector=YuNetDetector(),
+                plan=PLAN,
+                say=lambda _: None,
+                report=lambda name, at: trained.append((name, at.step)),
+            )
+        )
+
+    first = rows("whole", "random-start")
+    assert [one.row for one in first] == [START, "whole", "random-start"]
+    assert all(0 <= share <= 1 for one in first for share in (*one.plain.values(), *one.door.values()))
+    assert trained == [("whole", 1), ("whole", 2), ("random-start", 1), ("random-start", 2)]
+    assert rows("whole", "random-start") == first
+    assert len(trained) == 4  # nothing was run again
+    with pytest.raises(UnusableInputError, match="There is no row everything"):
+        rows("everything")
