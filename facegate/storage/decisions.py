@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from facegate.core.decision import Decision, Outcome, Reason, rfc3339
@@ -15,11 +15,9 @@ from facegate.core.policy import History
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.storage.engine import reading, writing
 from facegate.storage.events import DECIDED, IN, add_to_tally, settle, take_in
-from facegate.storage.frames import photo_digest
-from facegate.storage.revision import bump
-from facegate.storage.runs import CORRECTION, ask
+from facegate.storage.frames import take_back
 from facegate.storage.signing import canonical
-from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow, PhotoRow
+from facegate.storage.tables import ChainRow, DecisionEventRow, DecisionRow
 from facegate.storage.users import user_ids
 
 STRANGERS: Final = (Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.ATTACK_SUSPECTED, Reason.CHALLENGE_FAILED)
@@ -174,22 +172,14 @@ class SqlDecisionLog:
                 user_ids(connection, [user])
             statement = update(DecisionRow).where(DecisionRow.position == found.position)
             connection.execute(statement.values(word=word, word_at=now, word_user=user))
-            _take_back(connection, str(found.document["decision"]), now)
+            if (found.word, found.word_user) != (word, user):
+                take_back(connection, str(found.document["decision"]), now)
         return Recorded(found.position, found.document, word, now, user)
 
     def _fetch(self, statement: Query) -> list[Recorded]:
         with reading(self._engine) as connection:
             rows = connection.execute(statement).all()
         return [Recorded(row.position, json.loads(row.document), row.word, row.word_at, row.word_user) for row in rows]
-
-
-def _take_back(connection: Connection, decision: str, now: datetime) -> None:
-    """Let a face be no photo of a user any more, if an earlier word made it one; what was learned is to be anew."""
-    made = (PhotoRow.digest == photo_digest(decision)) & (PhotoRow.origin == "confirmed")
-    if connection.execute(select(PhotoRow.id).where(made)).first() is not None:
-        bump(connection)
-        connection.execute(delete(PhotoRow).where(made))
-        ask(connection, CORRECTION, now)
 
 
 def _columns() -> Query:

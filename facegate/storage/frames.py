@@ -7,7 +7,7 @@ and from no others. A frame is packed as the crop of a photo is (`storage.photos
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
@@ -16,8 +16,9 @@ from facegate.core.decision import Outcome, Reason
 from facegate.storage.engine import reading, writing
 from facegate.storage.packing import Crop, packed, unpacked
 from facegate.storage.places import frame_place
-from facegate.storage.revision import keep_vault_key
-from facegate.storage.tables import DecisionFrameRow, DecisionRow, UserRow
+from facegate.storage.revision import bump, keep_vault_key
+from facegate.storage.runs import CORRECTION, ask
+from facegate.storage.tables import DecisionFrameRow, DecisionRow, PhotoRow, UserRow
 from facegate.storage.vault import Vault
 
 
@@ -137,14 +138,24 @@ class DecisionFrames:
         return forget_frames(self._engine, before)
 
     def drop(self, decision: str) -> bool:
-        """Delete the frame of a decision, spoken on or not; False if there was none."""
+        """Delete the frame of a decision, spoken on or not, and the photo that it became; False if there was none."""
         with writing(self._engine) as connection:
+            take_back(connection, decision, datetime.now(UTC))
             one = DecisionFrameRow.decision == decision
             return connection.execute(delete(DecisionFrameRow).where(one)).rowcount > 0
 
     def _opened(self, row: Any) -> DecisionFrame:
         crop = unpacked(self._vault.open(row.crop, frame_place(row.decision, row.user_id)))
         return DecisionFrame(row.decision, row.slug, row.camera, row.captured_at, crop)
+
+
+def take_back(connection: Connection, decision: str, now: datetime) -> None:
+    """Let a face be no photo of a user any more, if a word made it one; what was learned is to be learned anew."""
+    made = (PhotoRow.digest == photo_digest(decision)) & (PhotoRow.origin == "confirmed")
+    if connection.execute(select(PhotoRow.id).where(made)).first() is not None:
+        bump(connection)
+        connection.execute(delete(PhotoRow).where(made))
+        ask(connection, CORRECTION, now)
 
 
 def forget_frames(engine: Engine, before: datetime) -> int:

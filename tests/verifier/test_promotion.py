@@ -252,7 +252,14 @@ def test_confirmed_faces_are_gathered_with_what_was_said_of_them(storage, tune):
     assert any(np.array_equal(material.photos[0], frame) for frame in material.frames)
 
 
-def test_confirmed_faces_become_references_where_the_judge_says_so(storage, library, tune):
+@pytest.mark.parametrize(
+    "take_back",
+    [
+        lambda storage, decision: storage.decisions.speak(decision, "denied", NOW),
+        lambda storage, decision: storage.frames.drop(decision),
+    ],
+)
+def test_confirmed_faces_become_references_where_the_judge_says_so(storage, library, tune, take_back):
     decision = confirm(storage, ALICE.slug)
     run = tune(frames_as_references=True)
     roster = storage.gallery.roster(run.challenger).references
@@ -260,7 +267,9 @@ def test_confirmed_faces_become_references_where_the_judge_says_so(storage, libr
     assert {photo.origin for photo in storage.photos.listed(ALICE.slug)} == {"enrolled", "confirmed"}
     model, _ = roll_back(storage, library)
     assert len(storage.gallery.roster(model.id).references) == 2
-    storage.decisions.speak(decision, "denied", NOW)
+    storage.decisions.speak(decision, "confirmed", NOW)
+    assert storage.runs.due() is None
+    take_back(storage, decision)
     assert len(storage.gallery.roster(run.challenger).references) == 2
     assert storage.runs.due().trigger == "correction"
 
