@@ -41,8 +41,7 @@ def is_gone(pid: int) -> bool:
 
 def test_a_fine_tune_ordered_over_mqtt_is_told_and_decisions_flow_meanwhile(household, mosquitto):
     with serving(household, mosquitto.port) as (daemon, listener):
-        child = ordered(daemon, listener)
-        assert Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[2] == str(child)  # a group of its own
+        ordered(daemon, listener)
         number = 0
         deadline = time.monotonic() + 100
         while not models_events(listener):
