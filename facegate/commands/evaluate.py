@@ -287,7 +287,7 @@ def side_by_side(documents: Sequence[dict[str, Any]]) -> None:
         ("model", "EER", *(f"FNMR at {target}" for target in targets), "accuracy", "ms a photo"),
         [
             (
-                document["model"],
+                document["model"].partition("@")[0],
                 f"{document['eer']:.3%}",
                 *(share_of(document["fnmr_at_fmr"][target]) for target in targets),
                 f"{document['accuracy']:.4f}",

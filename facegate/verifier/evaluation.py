@@ -30,6 +30,8 @@ FOLDS: Final = 10
 NEVER: Final = -1.0
 """The score of a mated pair that could not be compared: at or above no threshold that lets anybody out."""
 SEED: Final = 15
+LEAST_PEOPLE: Final = 5
+"""Of fewer people draws say nothing: most of them are the same."""
 LEAST_KEPT: Final = 100_000
 """Comparisons that draws of people see in any case: few people weigh very differently from draw to draw."""
 MOST_WEIGHED: Final = 100_000_000
@@ -152,7 +154,10 @@ def det_points(mated: Counted, non_mated: Counted) -> list[dict[str, float]]:
 
 
 def people_bounds(scored: Scored, threshold: float | None) -> Mapping[str, Bounds | None]:
-    """Return bounds over people: of the EER, of the FNMR at each target, of both rates at the shipped threshold."""
+    """Return bounds over people: of the EER, of the FNMR at each target, of both rates at the shipped threshold.
+
+    Of very few people there are none.
+    """
     figures: dict[str, Callable[[Draw], float]] = {
         f"{target:g}": lambda drawn, target=target: drawn.fnmr_at_fmr(target)  # type: ignore[misc]
         for target in TARGETS
@@ -161,6 +166,8 @@ def people_bounds(scored: Scored, threshold: float | None) -> Mapping[str, Bound
     if threshold is not None:
         figures["fmr"] = lambda drawn: drawn.fmr(threshold)
         figures["fnmr"] = lambda drawn: drawn.fnmr(threshold)
+    if scored.people < LEAST_PEOPLE:
+        return dict.fromkeys(("fmr", "fnmr", *figures))
     trial = scored.trial()
     rounds = min(ROUNDS, max(FEWEST_ROUNDS, MOST_WEIGHED // len(trial.top)))
     found = bounds_of(trial, figures, np.random.default_rng(SEED), rounds=rounds)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from facegate.core.counted import NotEnoughScoresError
 from facegate.core.resampling import Draw, bounds_of, trial_of
 from facegate.errors import UnusableInputError
-from facegate.verifier.evaluation import SEED, Scored, share
+from facegate.verifier.evaluation import LEAST_PEOPLE, SEED, Scored, share
 
 
 def read_groups(listing: Path) -> dict[str, str]:
@@ -82,6 +82,8 @@ def _group(scored: Scored, members: NDArray[np.bool_], threshold: float, whole: 
     mated = mated.where(members[mated.left])
     false_matches, missed = int((within.scores >= threshold).sum()), int((mated.scores < threshold).sum())
     try:
+        if int((mine > 0).sum()) < LEAST_PEOPLE:
+            raise NotEnoughScoresError("too few people to draw from")  # noqa: TRY301 - as for too few comparisons
         trial = trial_of(mated, within, scored.people, mine, threshold)
         bounds = bounds_of(trial, rates_of(threshold), np.random.default_rng(SEED))
     except NotEnoughScoresError:  # a group of one, or without a stranger near the threshold: exact bounds have to do

@@ -101,6 +101,14 @@ def test_a_few_people_have_bounds_over_people_too():
     assert document["fnmr_at_fmr"]["0.001"]["people_upper"] is not None
 
 
+def test_two_people_have_no_bounds_over_people():
+    people = {name: [photo(f"{name}{at}", angle + at / 10) for at in range(3)] for name, angle in (("a", 0), ("b", 1))}
+    document = report(score_people(people), threshold=0.9, model="m", max_fmr=0.1)
+    assert document["eer_bounds"] is None
+    assert document["at_shipped_threshold"]["fnmr"]["people_upper"] is None
+    assert document["at_shipped_threshold"]["fnmr"]["upper"] is not None
+
+
 def test_a_bare_network_has_no_shipped_threshold():
     document = report(score_people(PEOPLE), threshold=None, model="m", max_fmr=0.1)
     assert document["at_shipped_threshold"] is None
