@@ -86,7 +86,7 @@ def tell_if_headless(settings: Settings) -> None:
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     library = library_of(settings)
-    if library.active() not in {card.name for card in library.cards()}:
+    if not library.has(library.active()):
         warn(
             f"the model in charge, {library.active()}, is not in {settings.models_dir};"
             " put its folder back, or run: facegate models rollback"

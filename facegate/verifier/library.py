@@ -165,18 +165,24 @@ class Library:
         }
         return [read_card(folders[name]) for name in sorted(folders)]
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a model of a name; whether it is sound is another question."""
+        return self._place(name) is not None
+
     def folder(self, name: str) -> Path:
         """Return where a model lies.
 
         Raises:
             UnusableInputError: There is no such model.
         """
-        if NAME.fullmatch(name):
-            for place in (self._local, self._shipped):
-                if (place / name / CARD).is_file():
-                    return place / name
+        if (place := self._place(name)) is not None:
+            return place
         known = ", ".join(card.name for card in self.cards()) or "none"
         raise UnusableInputError(f"There is no model {name!r}", f"Known models: {known}")
+
+    def _place(self, name: str) -> Path | None:
+        places = (at / name for at in (self._local, self._shipped) if NAME.fullmatch(name))
+        return next((place for place in places if (place / CARD).is_file()), None)
 
     def load(self, name: str = "") -> Model:
         """Read a model and check every file against its digest.
@@ -226,8 +232,7 @@ class Library:
         Raises:
             NotReadyError: There is no model, or the file that says so cannot be read.
         """
-        cards = {card.name: card for card in self.cards()}
-        return [Lead(name, cards[name].id) for name in self._before_history() if name in cards]
+        return [Lead(name, read_card(self.folder(name)).id) for name in self._before_history() if self.has(name)]
 
     def default(self) -> Lead:
         """Return who leads where nobody was ever put in charge.
@@ -242,7 +247,8 @@ class Library:
         return self._told_by_file() or [self._default_name()]
 
     def _default_name(self) -> str:
-        names = sorted((path.parent.name for path in self._shipped.glob(f"*/{CARD}")), key=_rank)
+        names = sorted(path.parent.name for path in self._shipped.glob(f"*/{CARD}"))
+        names = sorted(names, key=lambda name: name != DEFAULT)
         names = names or sorted(path.parent.name for path in self._local.glob(f"*/{CARD}"))
         if not names:
             raise NotReadyError(f"There is no model in {self._shipped}", "Install facegate again or import a model")
@@ -258,11 +264,6 @@ class Library:
                 f"{self._legacy} cannot be read", "Delete it and activate a model: facegate models activate NAME"
             ) from error
         return [str(name) for name in names]
-
-
-def _rank(name: str) -> tuple[bool, str]:
-    """Order the models that ship: the one that leads by default first."""
-    return name != DEFAULT, name
 
 
 def library_of(settings: Settings, pointer: Pointer | None = None) -> Library:

@@ -131,10 +131,11 @@ def tidy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> N
             bury(folder)
     storage.shelf.forget_leftovers()
     trim_pictures(data_dir)
-    known = {card.id.rpartition("@")[2] for card in library.cards()}
-    for path in (data_dir / STRANGERS).glob("*.npz"):
-        if path.stem not in known:
-            path.unlink(missing_ok=True)
+    with contextlib.suppress(NotReadyError):  # a model that cannot be read is no reason not to start
+        known = {card.id.rpartition("@")[2] for card in library.cards()}
+        for path in (data_dir / STRANGERS).glob("*.npz"):
+            if path.stem not in known:
+                path.unlink(missing_ok=True)
 
 
 def trim_pictures(data_dir: Path) -> None:

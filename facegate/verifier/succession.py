@@ -114,5 +114,4 @@ def roll_back(storage: Storage, library: Library, *, threads: int = 1) -> tuple[
 
 def kept(library: Library, rows: list[Champion]) -> list[Champion]:
     """Return the rows whose models are still there."""
-    names = {card.name for card in library.cards()}
-    return [row for row in rows if row.lead.name in names]
+    return [row for row in rows if library.has(row.lead.name)]

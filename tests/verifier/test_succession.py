@@ -13,6 +13,7 @@ from facegate.verifier.enrollment import Enrollment
 from facegate.verifier.library import NETWORK, library_of
 from facegate.verifier.succession import put_in_charge, roll_back
 from facegate.vision.composites import people
+from tests.fakes import START
 from tests.verifier.models import a_model
 
 ALICE, BOB = people()[:2]
@@ -82,6 +83,17 @@ def test_a_rollback_passes_over_models_that_are_no_more(storage, library):
     put_in_charge(storage, library, gone)
     put_in_charge(storage, library, a_model(library, "other"))
     shutil.rmtree(gone.folder)
+    assert roll_back(storage, library)[0].card.name == "twin-1"
+
+
+def test_a_broken_model_that_nobody_wants_is_in_nobodys_way(settings, storage, library):
+    from facegate.verifier.shelf import tidy_unless_busy
+
+    put_in_charge(storage, library, a_model(library, "other"))
+    broken = library.local_dir / "broken"
+    broken.mkdir()
+    (broken / "model.json").write_text("{")
+    assert tidy_unless_busy(storage, library, settings.data_dir, START)
     assert roll_back(storage, library)[0].card.name == "twin-1"
 
 
