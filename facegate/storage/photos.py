@@ -225,9 +225,10 @@ class Photos:
         known = {row[0]: _Owner(*row) for row in rows}
         made = set(connection.execute(select(ReferenceRow.photo_id).where(ReferenceRow.model == model)).scalars())
         fresh = {number: template for number, template in templates.items() if number in known and number not in made}
-        for number, template in fresh.items():
-            self._add_reference(connection, known[number], template, model)
-        return len(fresh)
+        added = [self._reference(known[number], template, model) for number, template in fresh.items()]
+        if added:  # in one statement: decisions that are to be recorded wait for this transaction
+            connection.execute(insert(ReferenceRow), added)
+        return len(added)
 
     def add_confirmed_in(
         self, connection: Connection, photos: Mapping[str, Sequence[NewPhoto]], *, model: str, now: datetime
@@ -286,17 +287,19 @@ class Photos:
         return int(connection.execute(insert(PhotoRow).returning(PhotoRow.id), row).scalar_one())
 
     def _add_reference(self, connection: Connection, owner: _Owner, template: Template, model: str) -> None:
+        connection.execute(insert(ReferenceRow), self._reference(owner, template, model))
+
+    def _reference(self, owner: _Owner, template: Template, model: str) -> dict[str, Any]:
         if not is_template(template):
             msg = "a template is a finite vector of unit length"
             raise ValueError(msg)
         place = template_place(owner.user_id, owner.digest, model)
-        row = {
+        return {
             "photo_id": owner.photo_id,
             "model": model,
             "dimension": len(template),
             "template": self._vault.seal(template.astype(LITTLE).tobytes(), place),
         }
-        connection.execute(insert(ReferenceRow), row)
 
     def _opened(self, row: Any) -> StoredPhoto:
         crop = unpacked(self._vault.open(row.crop, crop_place(row.user_id, row.digest)))
