@@ -177,7 +177,7 @@ class Tuning:
         folder = self.settings.data_dir / shelf.PICTURES
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{run.number}.png"
-        subtitle = f"{run.champion}, {lesson.verdict}"
+        subtitle = f"learned on {run.champion}; the judge: {lesson.verdict}"
         path.write_bytes(png(chart(lesson.curves, f"Fine-tuning, run {run.number}", subtitle)))
         shelf.trim_pictures(self.settings.data_dir)
         return path.name
