@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from facegate.core.policy import EVERYONE, User
 from facegate.core.slugs import is_slug
-from facegate.errors import NotReadyError, UnusableInputError
+from facegate.errors import NotReadyError, RefusedError, UnusableInputError
 from facegate.storage.engine import reading, writing
 from facegate.storage.frames import forget_frames_of
+from facegate.storage.learned import models_learned_from
 from facegate.storage.revision import bump, set_vault_key
 from facegate.storage.shadow import forget_scores_of
 from facegate.storage.tables import (
@@ -122,10 +123,13 @@ class Users:
 
         Raises:
             UnusableInputError: There is no such user.
+            RefusedError: A model was learned from them, which has to go as well: `verifier.removal` does both.
         """
         person = self.find(slug)
         with writing(self._engine) as connection:
             bump(connection)
+            if models := models_learned_from(connection, person.id):
+                raise RefusedError(f"{', '.join(sorted(models))} learned from {slug}", "Run: facegate users remove")
             remove(connection, slug)
         self.clear()
         return person

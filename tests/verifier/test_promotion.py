@@ -322,6 +322,23 @@ def test_a_learned_model_on_the_shelf_goes_too_and_the_champion_leads_on(storage
     assert folders(library) == []
 
 
+def test_a_user_is_removed_from_what_was_learned_even_if_the_key_is_lost(settings, storage, library, tune):
+    tune()
+    settings.vault_key.unlink()
+    storage.vault.reload()
+    assert remove(storage, library, BOB.slug).heir == library.load("twin-1").id
+    remove(storage, library, ALICE.slug)
+    enroll(settings, storage, CAROL)
+    assert storage.gallery.coverage(library.load().id).missing == 0
+
+
+def test_nobody_is_removed_past_what_was_learned_from_them(storage, tune):
+    run = tune()
+    with pytest.raises(RefusedError, match=f"{run.challenger} learned from {BOB.slug}"):
+        storage.users.remove(BOB.slug)
+    assert len(storage.users.listed()) == 2
+
+
 def test_what_a_champion_learned_before_counts_as_learned_by_those_that_follow(storage, tune):
     tune()
     second = tune(seed=1)
