@@ -136,7 +136,9 @@ class FinetuneSection(Section):
     shadow: bool = Field(default=False, description="Let a challenger score beside the champion before it leads.")
     shadow_visits: int = Field(default=50, ge=1, le=100_000, description="Visits that a challenger scores beside.")
     shadow_days: float = Field(default=7, gt=0, le=365, description="It is judged after so long at the latest.")
-    keep: int = Field(default=3, ge=1, le=100, description="Old models that are kept for a rollback.")
+    keep: int = Field(
+        default=3, ge=1, le=100, description="Former champions kept for a rollback; as many challengers, too."
+    )
     max_seconds: float = Field(default=900, ge=10, le=86_400, description="A run that takes longer is ended.")
     max_megabytes: float = Field(default=2000, ge=300, le=1_000_000, description="One that takes more memory, too.")
 

@@ -148,7 +148,8 @@ class Tuning:
         picture = self._drawn(run, lesson)
         outcome = Outcome(lesson.verdict, lesson.reason, lesson.before, lesson.after, picture=picture)
         if lesson.network is None or lesson.calibration is None or lesson.verdict == REFUSED:
-            return self.storage.runs.finish(run.number, outcome, _now())
+            verdict = REFUSED if lesson.verdict == REFUSED else KEPT  # nothing was learnt that could be promoted
+            return self.storage.runs.finish(run.number, replace(outcome, verdict=verdict), _now())
         challenger = self._written(run, champion, lesson)
         outcome = replace(outcome, challenger=challenger.id, on_shelf=True)
         move = Move(self.storage, self.settings, run, champion, challenger, material, position)
@@ -171,7 +172,7 @@ class Tuning:
 
     def _drawn(self, run: Run, lesson: Lesson) -> str | None:
         """Save the picture of the run and return its file's name."""
-        if not lesson.curves:
+        if not lesson.curves or not all(len(curve.mated) and len(curve.non_mated) for curve in lesson.curves):
             return None
         self.report("draw", 0.0)
         folder = self.settings.data_dir / shelf.PICTURES

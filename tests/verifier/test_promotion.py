@@ -104,10 +104,12 @@ def test_a_kept_challenger_lies_on_the_shelf_and_the_champion_leads_on(storage, 
     assert storage.gallery.roster(run.challenger).references.users == ()
 
 
-@pytest.mark.parametrize(("verdict", "learnt"), [("refused", True), ("refused", False), ("kept", False)])
+@pytest.mark.parametrize(
+    ("verdict", "learnt"), [("refused", True), ("refused", False), ("kept", False), ("promoted", False)]
+)
 def test_what_was_refused_or_not_learnt_leaves_a_row_and_no_folder(library, tune, verdict, learnt):
     run = tune(verdict, learnt=learnt)
-    assert (run.verdict, run.challenger) == (verdict, None)
+    assert (run.verdict, run.challenger) == ("refused" if verdict == "refused" else "kept", None)
     assert not library.local_dir.exists()
     assert library.active() == "twin-1"
 
