@@ -140,6 +140,8 @@ def lesson_of(tuned: "Tuned") -> "Lesson":
         return Curve(name, scores.mated, scores.non_mated, scores.threshold)
 
     curves = tuned.curves
+    if curves is not None and not all(len(one.mated) and len(one.non_mated) for one in (curves.before, curves.after)):
+        curves = None  # nothing to draw
     return Lesson(
         verdict=str(tuned.verdict),
         reason=tuned.reason,

@@ -172,7 +172,7 @@ class Tuning:
 
     def _drawn(self, run: Run, lesson: Lesson) -> str | None:
         """Save the picture of the run and return its file's name."""
-        if not lesson.curves or not all(len(curve.mated) and len(curve.non_mated) for curve in lesson.curves):
+        if not lesson.curves:
             return None
         self.report("draw", 0.0)
         folder = self.settings.data_dir / shelf.PICTURES
