@@ -55,7 +55,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
-    from facegate.siamese import recipe, training  # noqa: PLC0415
+    from facegate.siamese import losses, recipe, training  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
@@ -82,7 +82,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
             contrastive=0.0 if "contrastive" in left_out else default.contrastive,
             anchor=0.0 if "teacher" in left_out else default.anchor,
             relations=0.0 if "relations" in left_out else default.relations,
-            head=training.Head(head),
+            head=losses.Head(head),
             bf16=bf16_pays(mates.device) if bf16 is None else bf16,
             workers=default_workers(mates.size) if workers is None else workers,
             look_every=look_every,

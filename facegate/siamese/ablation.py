@@ -16,11 +16,12 @@ import numpy as np
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.corpus import Source, labels_of, training_rows
+from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk, fresh_trunk
 from facegate.siamese.processes import Team
 from facegate.siamese.recipe import Place, Teacher, opened, prepare, shares_of, source_names, taught
 from facegate.siamese.selection import judged
-from facegate.siamese.training import Collection, Head, Progress, Recipe, Run
+from facegate.siamese.training import Collection, Progress, Recipe, Run
 
 FIGURES: Final = "figures.json"
 START: Final = "start"

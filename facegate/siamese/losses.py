@@ -9,9 +9,18 @@ person at a distance of about 0.8; pulling them to 0 would undo what else it kno
 """
 
 import math
+from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
+
+
+class Head(StrEnum):
+    """A further loss on who is who."""
+
+    NONE = "none"
+    ARCFACE = "arcface"
+    MULTI_SIMILARITY = "multi-similarity"
 
 
 def distances(cosines: Tensor) -> Tensor:

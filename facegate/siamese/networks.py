@@ -78,15 +78,18 @@ REID_0095: Final = TrunkShape(
 
 
 class Slope(nn.PReLU):
-    """PReLU of one slope. Where the slope is not to be learnt it is a plain number, which is twice as fast."""
+    """PReLU of one slope. Where it is not to be learnt it is a plain number on a processor, which is twice as fast.
+
+    A GPU would have to be waited for at every layer to read that number.
+    """
 
     def __init__(self) -> None:
         super().__init__(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same."""
-        if self.weight.requires_grad:
-            return super().forward(x)
+        if self.weight.requires_grad or x.is_cuda:
+            return nn.functional.prelu(x, self.weight.to(x.dtype))
         return nn.functional.leaky_relu(x, float(self.weight))
 
 

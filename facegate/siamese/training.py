@@ -13,10 +13,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,20 +26,13 @@ from torch.utils.data import DataLoader, Dataset
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment, losses
 from facegate.siamese.corpus import Source
+from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.pairs import Labels, PeopleSampler
 from facegate.siamese.processes import Team
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
-
-
-class Head(StrEnum):
-    """A further loss on who is who."""
-
-    NONE = "none"
-    ARCFACE = "arcface"
-    MULTI_SIMILARITY = "multi-similarity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +254,7 @@ class Run:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         recipe, gpu = self.recipe, self._team.device.type == "cuda"
+        cv2.setNumThreads(1)  # a worker is a fork, and OpenCV's threads do not come along
         loader: DataLoader[Batch] = DataLoader(
             Batches(self._collection, recipe, self._team),
             batch_size=None,

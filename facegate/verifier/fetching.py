@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from facegate.errors import FacegateError, RefusedError, UnusableInputError
+from facegate.errors import FacegateError, UnusableInputError
 from facegate.verifier.importing import MOST_BYTES
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -62,8 +62,8 @@ def fetch_file(
         The whole file, `<digest>.onnx` in the folder.
 
     Raises:
-        UnusableInputError: Address or digest are malformed, or the file cannot be had; its mend says how to go on.
-        RefusedError: The file is another one, or larger than a network may be.
+        UnusableInputError: Address or digest are malformed, the file cannot be had (the mend says how to go on), it is
+            another one, or larger than a network may be.
     """
     sha256, limits = checked(url, sha256), limits or Limits()
     whole, part = folder / f"{sha256}.onnx", folder / f"{sha256}.part"
@@ -87,7 +87,7 @@ def fetch_file(
             raise UnusableInputError(f"{url} cannot be fetched ({reason})", resumable(part))
     if (found := digest_of(part)) != sha256:
         part.unlink()
-        raise RefusedError(f"{url} has the SHA-256 {found}, not the given one", "Do not use that file")
+        raise UnusableInputError(f"{url} has the SHA-256 {found}, not the given one", "Do not use that file")
     return part.replace(whole)
 
 
@@ -137,7 +137,9 @@ def _check_bounds(download: _Download, size: int) -> None:
     limits = download.limits
     if size > limits.most_bytes:
         download.part.unlink()
-        raise RefusedError(f"{download.url} has more than {limits.most_bytes / 1e6:.0f} MB", "Do not use that file")
+        raise UnusableInputError(
+            f"{download.url} has more than {limits.most_bytes / 1e6:.0f} MB", "Do not use that file"
+        )
     if time.monotonic() > download.ends:
         what = f"{download.url} took more than {limits.seconds:.0f} seconds"
         raise UnusableInputError(what, resumable(download.part))
@@ -165,10 +167,10 @@ def only_https(request: httpx.Request) -> None:
     """Refuse to leave HTTPS, before anything is sent.
 
     Raises:
-        RefusedError: A redirect leads away from it.
+        UnusableInputError: A redirect leads away from it.
     """
     if request.url.scheme != "https":
-        raise RefusedError(f"{request.url.host} is to be asked without HTTPS", "Do not use that address")
+        raise UnusableInputError(f"{request.url.host} is to be asked without HTTPS", "Do not use that address")
 
 
 def checked(url: str, sha256: str) -> str:

@@ -143,7 +143,7 @@ def test_a_network_is_fetched_from_any_https_address_in_two_parts_and_imported(n
 def test_another_file_under_a_known_name_is_refused_in_one_line(network, mirror, tmp_path, capsys):
     publisher = mirror(network.read_bytes())
     for name in ("sface", "yunet", "reid-0095"):
-        assert run(["models", "fetch", name, publisher.url]) == 1
+        assert run(["models", "fetch", name, publisher.url]) == 2
         told = capsys.readouterr()
         assert "not the given one" in told.err
         assert (told.out, told.err.count("\n")) == ("", 1)

@@ -8,10 +8,11 @@ import torch
 from facegate.errors import UnusableInputError
 from facegate.siamese import recipe
 from facegate.siamese.corpus import held_out
+from facegate.siamese.losses import Head
 from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
 from facegate.siamese.recipe import Place, Teacher, said_of
 from facegate.siamese.selection import Candidate, judged_rows, ranked, templates_of, untouched_rows
-from facegate.siamese.training import Head, Recipe
+from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facegate.siamese.losses import Head
 from facegate.siamese.processes import team
-from facegate.siamese.training import Head, Run
+from facegate.siamese.training import Run
 from tests.siamese.test_training import RECIPE, collection, start
 
 

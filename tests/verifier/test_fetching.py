@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from facegate.errors import RefusedError, UnusableInputError
+from facegate.errors import UnusableInputError
 from facegate.verifier.fetching import GIVE_UP_AFTER, Limits, fetch_file
 from facegate.verifier.publishers import PUBLISHED, Kind
 from tests.verifier.publisher import published
@@ -78,7 +78,7 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(publish, tmp_path):
 
 def test_a_file_with_another_digest_is_refused_and_deleted(publish, tmp_path):
     publisher = publish()
-    with pytest.raises(RefusedError, match=f"has the SHA-256 {DIGEST}, not the given one"):
+    with pytest.raises(UnusableInputError, match=f"has the SHA-256 {DIGEST}, not the given one"):
         fetch_file(publisher.url, "0" * 64, tmp_path / "in")
     assert not list((tmp_path / "in").iterdir())
 
@@ -86,7 +86,7 @@ def test_a_file_with_another_digest_is_refused_and_deleted(publish, tmp_path):
 def test_a_part_with_a_wrong_byte_is_refused_and_the_next_call_begins_anew(publish, tmp_path):
     publisher = publish()
     (tmp_path / f"{DIGEST}.part").write_bytes(b"wrong" + DATA[5:1000])
-    with pytest.raises(RefusedError, match="not the given one"):
+    with pytest.raises(UnusableInputError, match="not the given one"):
         fetch_file(publisher.url, DIGEST, tmp_path)
     assert fetch_file(publisher.url, DIGEST, tmp_path).read_bytes() == DATA
 
@@ -94,7 +94,7 @@ def test_a_part_with_a_wrong_byte_is_refused_and_the_next_call_begins_anew(publi
 @pytest.mark.parametrize("endless", [False, True])
 def test_a_file_that_is_too_large_is_cut_off_whether_it_says_so_or_not(publish, tmp_path, endless):
     publisher = publish(endless=endless)
-    with pytest.raises(RefusedError, match="has more than"):
+    with pytest.raises(UnusableInputError, match="has more than"):
         fetch_file(publisher.url, DIGEST, tmp_path / "in", limits=Limits(most_bytes=len(DATA) - 1))
     assert not list((tmp_path / "in").iterdir())
 
@@ -108,7 +108,7 @@ def test_a_server_that_dawdles_is_left_after_the_time_that_there_is(publish, tmp
 def test_a_redirect_is_followed_over_https_and_never_away_from_it(publish, tmp_path):
     publisher = publish()
     publisher.moved = f"http://127.0.0.1:{publisher.port}/network.onnx"
-    with pytest.raises(RefusedError, match="without HTTPS"):
+    with pytest.raises(UnusableInputError, match="without HTTPS"):
         fetch_file(publisher.url, DIGEST, tmp_path)
     publisher.moved = publisher.url  # round and round
     with pytest.raises(UnusableInputError, match="cannot be fetched"):
