@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,16 +163,19 @@ def while_learning(folder: Path, pictures: Sequence[bytes], frames: int) -> Figu
     busy: list[float] = []
     with serving(folder, cores=len(os.sched_getaffinity(0))) as (_, outsider, _):
 
-        def measured(name: str) -> float:
-            return timed(outsider, pictures[len(idle + busy) % len(pictures)], f"{name}-{len(idle + busy)}")[0]
+        numbers = count()
 
-        idle += [measured("before") for _ in range(frames // 2)]
+        def measured() -> float:
+            number = next(numbers)
+            return timed(outsider, pictures[number % len(pictures)], f"beside-{number}")[0]
+
+        idle += [measured() for _ in range(frames // 2)]
         outsider.send_raw("models/command", b"finetune")
         begun = time.monotonic()
         while (verdict := outsider.verdict(0.0)) is None and time.monotonic() - begun < LEARNING_SECONDS:
-            busy.append(measured("learning"))
+            busy.append(measured())
         spent = time.monotonic() - begun
-        idle += [measured("after") for _ in range(frames - frames // 2)]
+        idle += [measured() for _ in range(frames - frames // 2)]
     told = "no verdict" if verdict is None else f"{verdict['verdict']}: {verdict['reason']}"
     ran = verdict is not None and "run" in verdict
     return Figure(
