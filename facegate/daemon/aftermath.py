@@ -1,14 +1,13 @@
 """What is done with a sighting after its decision was published: kept for an operator's word, measured, scored beside.
 
-One thread of low priority, fed from a short queue. What does not fit in is dropped and counted: the door is never held
-up, and a flood of frames writes no more to the disk than one thread that gives way to everybody.
+One thread, fed from a short queue, that waits until no frame is being judged. While frames come without a gap it does
+little, now and then, and what does not fit into the queue is dropped and counted: the door is not held up, and a flood
+writes next to nothing to the disk. (A lower priority for the thread would do harm: it may hold Python's lock when the
+system takes the processor from it, and the workers would wait for both.)
 """
 
-import contextlib
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +20,10 @@ from facegate.errors import FacegateError
 
 log = logging.getLogger(__name__)
 
-PLACES: Final = 16
-NICE: Final = 10
+PLACES: Final = 64
+PATIENCE_SECONDS: Final = 0.5
+"""So long a sighting waits for a moment without a frame in hand."""
+GLANCE_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 1.0
 
@@ -37,6 +38,7 @@ class Aftermath:
         steps: What is done with each sighting, in order; one that fails holds no other up.
         idle: Called when nothing waits: for what is written in lots or looked for now and then.
         last: Called at the end.
+        busy: Tells whether a frame is being judged just now.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Aftermath:
         steps: Sequence[Step],
         idle: Sequence[Callable[[], None]] = (),
         last: Sequence[Callable[[], None]] = (),
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._steps = steps
         self._idle = idle
         self._last = last
+        self._busy = busy
         self._waiting: queue.Queue[tuple[Decision, Sighting]] = queue.Queue(PLACES)
         self._stopping = threading.Event()
         self._until = 0.0
@@ -82,7 +86,6 @@ class Aftermath:
             self._thread.join(seconds + DRAIN_SECONDS)
 
     def _run(self) -> None:
-        give_way()
         while not self._stopping.is_set():
             if not self._look_at_one():
                 for idle in self._idle:
@@ -98,9 +101,16 @@ class Aftermath:
             decision, sighting = self._waiting.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             return False
+        self._wait_for_a_gap()
         for step in self._steps:
             guarded(partial(step, decision, sighting))
         return True
+
+    def _wait_for_a_gap(self) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self._busy() and time.monotonic() < until:
+            if self._stopping.wait(GLANCE_SECONDS):
+                return
 
 
 def guarded(do: Callable[[], None]) -> None:
@@ -111,10 +121,3 @@ def guarded(do: Callable[[], None]) -> None:
         log.warning("a sighting was not looked at again", extra={"why": error.what})
     except Exception:
         log.exception("a sighting could not be looked at again")
-
-
-def give_way() -> None:
-    """Lower the priority of this thread alone, where the system can do so."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -162,7 +162,6 @@ def while_learning(folder: Path, pictures: Sequence[bytes], frames: int) -> Figu
     idle: list[float] = []
     busy: list[float] = []
     with serving(folder, cores=len(os.sched_getaffinity(0))) as (_, outsider, _):
-
         numbers = count()
 
         def measured() -> float:

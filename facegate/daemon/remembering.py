@@ -1,5 +1,6 @@
 """Steps of the aftermath: the sealed face of a decision is kept for an operator's word; how cameras see is measured."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -75,12 +76,15 @@ class ViewKeeper:
         return self._seen
 
 
-def aftermath_of(settings: Settings, storage: Storage, clock: Clock, shadow: Shadow) -> Aftermath:
-    """Return what is done with a sighting once its decision is out."""
+def aftermath_of(
+    settings: Settings, storage: Storage, clock: Clock, shadow: Shadow, busy: Callable[[], bool] = lambda: False
+) -> Aftermath:
+    """Return what is done with a sighting once its decision is out, when no frame is being judged (`busy`)."""
     frames = FrameKeeper(storage.frames, settings.retention)
     views = ViewKeeper(storage.views, clock)
     return Aftermath(
         [frames.keep, views.measure, shadow.score],
         idle=[views.flush, shadow.tend],
         last=[lambda: views.flush(at_once=True)],
+        busy=busy,
     )

@@ -192,7 +192,7 @@ class Service:
         self._learning = Learning(settings.finetune, self._herald.tell)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
         self._shadow = Shadow(settings, self._storage, self._library, self._clock)
-        self._aftermath = aftermath_of(settings, self._storage, self._clock, self._shadow)
+        self._aftermath = aftermath_of(settings, self._storage, self._clock, self._shadow, lambda: self._workers.busy)
         self._gate = Gate(
             engine=engine,
             settings=settings.gate,

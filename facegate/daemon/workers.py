@@ -85,6 +85,11 @@ class Workers:
         now = self._clock.now().timestamp()
         return max((now - since for since in list(self._busy_since.values())), default=0.0)
 
+    @property
+    def busy(self) -> bool:
+        """Whether any of them has work in hand."""
+        return bool(self._busy_since)
+
     def alive(self) -> bool:
         """Tell whether every thread lives."""
         return all(thread.is_alive() for thread in self._threads)

@@ -6,7 +6,7 @@ import pytest
 
 from facegate.core.frame import Cutout, Quality
 from facegate.core.sighting import Sighting
-from facegate.daemon.aftermath import PLACES, Aftermath
+from facegate.daemon.aftermath import PATIENCE_SECONDS, PLACES, Aftermath
 from facegate.daemon.remembering import aftermath_of
 from facegate.daemon.shadow import Shadow
 from facegate.settings import Settings
@@ -117,12 +117,35 @@ def test_a_flood_is_dropped_and_counted_and_holds_nobody_up():
     aftermath.start()
     aftermath.see(a_decision("e0"), replace(SEEN, event="e0", cutout=A_CUTOUT))
     assert began.wait(5)
-    for at in range(1, 100):
+    for at in range(1, 200):
         aftermath.see(a_decision("e"), replace(SEEN, event=f"e{at}", cutout=A_CUTOUT))
-    assert aftermath.dropped == 99 - PLACES
+    assert aftermath.dropped == 199 - PLACES
     go_on.set()
     aftermath.stop(5)
     assert done == [f"e{at}" for at in range(PLACES + 1)]
+
+
+def test_a_sighting_waits_for_a_moment_without_a_frame_in_hand_but_not_for_ever():
+    busy, done = threading.Event(), threading.Event()
+    busy.set()
+    asked = []
+
+    def is_busy() -> bool:
+        asked.append(1)
+        return busy.is_set() and len(asked) < 3
+
+    aftermath = Aftermath([lambda *_: done.set()], busy=is_busy)
+    aftermath.start()
+    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT))
+    assert done.wait(5)
+    assert len(asked) == 3
+    for_ever = Aftermath([lambda *_: done.set()], busy=lambda: True)
+    done.clear()
+    for_ever.start()
+    for_ever.see(a_decision("e2"), replace(SEEN, cutout=A_CUTOUT))
+    assert done.wait(PATIENCE_SECONDS + 5)
+    aftermath.stop()
+    for_ever.stop()
 
 
 def test_a_step_that_fails_holds_no_other_up(caplog):

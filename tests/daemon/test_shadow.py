@@ -81,8 +81,7 @@ def test_a_shadow_changes_no_decision(house, household_template, tmp_path):
     alone.storage.close()
 
 
-def test_both_networks_are_recorded_for_each_visit_that_the_queue_took(house, monkeypatch):
-    monkeypatch.setattr(house.aftermath._waiting, "maxsize", 100)
+def test_both_networks_are_recorded_for_each_visit_that_the_queue_took(house):
     run = house.challenge()
     decisions = house.a_day()
     scores = house.storage.shadow.of_run(run.number)
@@ -96,8 +95,7 @@ def test_both_networks_are_recorded_for_each_visit_that_the_queue_took(house, mo
     assert house.storage.frames.count() == len(decisions)
 
 
-def test_after_its_visits_the_challenger_is_promoted_and_leads(house, monkeypatch):
-    monkeypatch.setattr(house.aftermath._waiting, "maxsize", 100)
+def test_after_its_visits_the_challenger_is_promoted_and_leads(house):
     run = house.challenge()
     house.shadow.judge()
     assert house.storage.runs.find(run.number).state == "shadow"  # neither the visits nor the days are full
@@ -112,8 +110,7 @@ def test_after_its_visits_the_challenger_is_promoted_and_leads(house, monkeypatc
     assert house.library.active() == run.challenger.partition("@")[0]
 
 
-def test_a_challenger_that_loses_a_confirmed_visit_stays_on_the_shelf(house, monkeypatch):
-    monkeypatch.setattr(house.aftermath._waiting, "maxsize", 100)
+def test_a_challenger_that_loses_a_confirmed_visit_stays_on_the_shelf(house):
     run = house.challenge()
     house.a_day()
     granted = next(one for one in house.storage.decisions.newest() if one.document["outcome"] == "grant")
@@ -137,11 +134,10 @@ def test_a_challenger_that_nobody_met_is_kept_after_its_days(house):
     assert "0 visits are too few" in ended.reason
 
 
-def test_a_challenger_is_kept_if_another_model_leads_by_now(house, monkeypatch):
+def test_a_challenger_is_kept_if_another_model_leads_by_now(house):
     from facegate.verifier.succession import put_in_charge
     from tests.verifier.models import a_model
 
-    monkeypatch.setattr(house.aftermath._waiting, "maxsize", 100)
     run = house.challenge()
     house.a_day()
     put_in_charge(house.storage, house.library, a_model(house.library, "other"))
