@@ -11,6 +11,7 @@ leaves the champion in charge and everybody known to it:
 5. what is beyond the bounds of the shelf is taken off in that transaction, and its folders go afterwards.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -213,13 +214,12 @@ class Tuning:
     def _failed(self, run: Run, error: BaseException) -> None:
         """Say in the run's row why it came to nothing; where even that fails, the next run does it."""
         reason = error.what if isinstance(error, FacegateError) else f"{type(error).__name__}: {error}"
-        try:
+        with contextlib.suppress(FacegateError):
+            shelf.sweep(self.storage, self.library)  # first: the disk may be full of what was being written
+        with contextlib.suppress(FacegateError):
             self.storage.runs.fail(run.number, reason, _now())
             if isinstance(error, OvertakenError):
                 self.storage.runs.ask(run.trigger, _now())
-            shelf.tidy(self.storage, self.library, self.settings.data_dir, _now())
-        except FacegateError:
-            return
 
 
 def write_challenger(

@@ -122,13 +122,8 @@ def tidy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> N
     Raises:
         NotReadyError: The database fails.
     """
+    sweep(storage, library)
     storage.runs.fail_interrupted(now)
-    kept = {model.partition("@")[0] for model in storage.shelf.models()}
-    for folder in _folders(library.local_dir):
-        if folder.name.startswith((DRAFT, GONE)):
-            shutil.rmtree(folder, ignore_errors=True)
-        elif (folder / LEARNED).is_file() and folder.name not in kept:
-            bury(folder)
     storage.shelf.forget_leftovers()
     trim_pictures(data_dir)
     with contextlib.suppress(NotReadyError):  # a model that cannot be read is no reason not to start
@@ -136,6 +131,22 @@ def tidy(storage: Storage, library: Library, data_dir: Path, now: datetime) -> N
         for path in (data_dir / STRANGERS).glob("*.npz"):
             if path.stem not in known:
                 path.unlink(missing_ok=True)
+
+
+def sweep(storage: Storage, library: Library) -> None:
+    """Take away drafts, and learned folders that are not on the shelf; nothing is written to the database for it.
+
+    Raises:
+        NotReadyError: The database fails; drafts are gone by then.
+    """
+    folders = _folders(library.local_dir)
+    for folder in folders:
+        if folder.name.startswith((DRAFT, GONE)):
+            shutil.rmtree(folder, ignore_errors=True)
+    kept = {model.partition("@")[0] for model in storage.shelf.models()}
+    for folder in folders:
+        if (folder / LEARNED).is_file() and folder.name not in kept:
+            bury(folder)
 
 
 def trim_pictures(data_dir: Path) -> None:

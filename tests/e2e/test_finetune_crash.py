@@ -76,6 +76,7 @@ def test_on_a_full_disk_the_champion_leads_on_and_the_next_run_is_as_good_as_eve
     ended = run_mortal(household, "--full", 4_000_000)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "facegate: What was learned cannot be written: File too large. Free some space.\n"
+    assert list((household / "models").iterdir()) == []  # what was begun does not keep the disk full
     check_whole(household, leads="twin-1")
     assert run_mortal(household).stdout == "promoted\n"
     check_whole(household, leads="twin-1-home2")
