@@ -107,9 +107,9 @@ def test_decisions_flow_while_models_take_charge_and_one_dies(household, mosquit
         listener.wait_for_balance(number + 1)
     assert {decision["reason"] for decision in decisions} == {"match"}
     assert {decision["user"] for decision in decisions} == {ALICE}
-    led = list(dict.fromkeys(decision["model"].partition("@")[0] for decision in decisions))
-    assert led[0] == "twin-1"
-    assert led[-1] == "twin-1-home1"
+    led = [decision["model"].partition("@")[0] for decision in decisions]
+    assert (led[0], led[-1]) == ("twin-1", "twin-1-home1")
+    assert set(led) <= {"twin-1", "twin-1-home1", "twin-1-home3"}
     check_whole(household, leads="twin-1-home1")
 
 
