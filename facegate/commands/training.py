@@ -1,6 +1,7 @@
 """`facegate models train`: the recipe of the shipped verifier, for anyone to repeat; with torch.
 
-Several processes: torchrun --nproc-per-node 2 -m facegate models train ...; the first one speaks, the others are still.
+Several processes: `torchrun --nproc-per-node 2 -m -- facegate models train ...`; the first one speaks, the others are
+still. (The two dashes keep torchrun from reading our `--start` as one of its own.)
 """
 
 import os
@@ -71,6 +72,11 @@ def train(  # noqa: PLR0917 - typer passes options by name
     recipe.check(place, resume=resume)
     with team() as mates:
         default = training.Recipe()
+        known = teachers(trunk if start_teaches and start != NOTHING else None, teacher or (), out, mates, threads)
+        if not known:
+            left_out |= {"teacher", "relations"}
+            if mates.leads:
+                warn("there is no teacher: the twins learn from who is who alone")
         plan = training.Recipe(
             seed=seed,
             steps=steps,
@@ -87,7 +93,6 @@ def train(  # noqa: PLR0917 - typer passes options by name
             workers=default_workers(mates.size) if workers is None else workers,
             look_every=look_every,
         )
-        known = teachers(trunk if start_teaches and start != NOTHING else None, teacher or (), out, mates, threads)
         trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume)
     if trained is None:
         return

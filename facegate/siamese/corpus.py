@@ -7,7 +7,7 @@ Crops are pictures of real people: they stay outside the repository and are dele
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from facegate.vision.choose import central_face
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 HELD_OUT_PERCENT: Final = 15
+TELL_EVERY: Final = 500
 WIDE: Final = Alignment(ALIGNMENT.size + 2 * MARGIN, tuple((x + MARGIN, y + MARGIN) for x, y in ALIGNMENT.points))
 """The alignment with a border, for small turns and shifts."""
 
@@ -50,8 +51,17 @@ class Source:
         return [Path(path).parent.name for path in self.paths]
 
 
-def align_source(data: Path, name: str, detector: FaceDetector, crops: Path) -> int:
+def align_source(
+    data: Path, name: str, detector: FaceDetector, crops: Path, tell: Callable[[int, int], None] | None = None
+) -> int:
     """Align all photos of a source; what was done before is left as it is.
+
+    Args:
+        data: Folder of sources.
+        name: Of the source.
+        detector: Finds the faces.
+        crops: Where the crops go.
+        tell: Is told now and then how many photos of how many are done.
 
     Returns:
         How many photos had no face that was found, or could not be read.
@@ -63,7 +73,12 @@ def align_source(data: Path, name: str, detector: FaceDetector, crops: Path) -> 
     if listing.is_file():
         return missed_in(crops, name)
     photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
-    found = [(path, crop) for path in photos if (crop := wide_crop(cv2.imread(str(path)), detector)) is not None]
+    found: list[tuple[Path, Pixels]] = []
+    for number, path in enumerate(photos):
+        if tell is not None and number and number % TELL_EVERY == 0:
+            tell(number, len(photos))
+        if (crop := wide_crop(cv2.imread(str(path)), detector)) is not None:
+            found.append((path, crop))
     if not found:
         raise UnusableInputError(f"{data / name} has no photo with a face", "Give a folder of people's folders")
     crops.mkdir(parents=True, exist_ok=True)

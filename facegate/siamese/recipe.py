@@ -155,12 +155,14 @@ def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, s
     """
     for name in source_names(place.data, place.only):
         say(f"aligning {name}")
-        align_source(place.data, name, detector, place.crops_folder)
+        align_source(
+            place.data, name, detector, place.crops_folder, lambda done, of: say(f"  {done:,} of {of:,} photos")
+        )
     sources, _ = opened(place)
     require_judges(sources)
-    say("asking the teachers")
     for teacher in teachers:
         for source in sources:
+            say(f"asking {teacher.name or 'the teacher'} about {source.name}")
             said_of(source, teacher, place.crops_folder)
 
 

@@ -31,10 +31,13 @@ def _own_data_folder(monkeypatch, tmp_path):
 def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_trained_on(data, tmp_path, capsys):
     out = tmp_path / "run"
     common = ["--data", str(data), "--sources", "two_train", "--crops", str(tmp_path / "crops"), "--people", "4"]
-    losses = ["--without", "teacher", "--without", "relations", "--head", "multi-similarity"]
+    losses = ["--head", "multi-similarity"]
     options = [*common, *losses, "--steps", "2", "--seed", "7", "--threads", "1", "--workers", "0", "--look-every", "0"]
     assert run(["models", "train", "--start", "none", "--out", str(out), *options, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    assert "there is no teacher" in told.err
+    assert "step 2 of 2: contrastive" in told.err
+    document = json.loads(told.out)
     assert document["missed"] == {"two_train": 0}
     assert {each["share"] for each in document["candidates"]} == {0, 0.25, 0.5, 0.75, 1}
     card = json.loads((out / "twin" / "model.json").read_text())

@@ -139,3 +139,12 @@ def test_a_teacher_with_a_name_is_asked_once(data, tmp_path, crops):
     first, again = said_of(source, teacher, tmp_path), said_of(source, teacher, tmp_path)
     assert np.array_equal(first, again)
     assert sum(asked) == len(source.paths)
+
+
+def test_aligning_tells_how_far_it_is(data, tmp_path, monkeypatch):
+    from facegate.siamese import corpus
+
+    told = []
+    monkeypatch.setattr(corpus, "TELL_EVERY", 80)
+    corpus.align_source(data, "set_train", YuNetDetector(), tmp_path, lambda done, of: told.append((done, of)))
+    assert told == [(80, 200), (160, 200)]
