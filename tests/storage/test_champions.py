@@ -1,8 +1,13 @@
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from sqlalchemy import delete, update
 
 from facegate.storage import open_storage
 from facegate.storage.champions import Lead, SucceededError, require_position
 from facegate.storage.engine import writing
+from facegate.storage.tables import ChampionRow
 from tests.fakes import START
 
 SHIPPED, FIRST, SECOND = (Lead(name, f"{name}@0123456789ab") for name in ("twin-1", "home-1", "home-2"))
@@ -65,3 +70,25 @@ def test_a_change_of_champion_grows_the_revision(settings, storage, change):
         else:
             other.champions.go_back(other.champions.succession()[1], START)
     assert storage.gallery.revision() > before
+
+
+@settings_of_hypothesis(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(orders=st.lists(st.sampled_from(["a", "b", "c", "back"]), max_size=10))
+def test_appointments_and_rollbacks_are_a_stack_and_nothing_is_ever_rewritten(storage, orders):
+    with writing(storage.engine) as connection:
+        connection.execute(update(ChampionRow).values(before=None))
+        connection.execute(delete(ChampionRow))
+    storage.champions.begin([SHIPPED], START)
+    stack, told = [SHIPPED], storage.champions.listed()
+    for order in orders:
+        if order != "back":
+            lead = Lead(order, f"{order}@0123456789ab")
+            storage.champions.appoint(lead, START)
+            stack = stack if stack[0] == lead else [lead, *stack]
+        elif len(stack) > 1:
+            storage.champions.go_back(storage.champions.succession()[1], START)
+            stack = stack[1:]
+        assert leads(storage) == stack
+        now = storage.champions.listed()
+        assert now[len(now) - len(told) :] == told
+        told = now
