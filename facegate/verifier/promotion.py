@@ -133,9 +133,9 @@ class Tuning:
             try:
                 return self._made(run, champion, position)
             except OSError as error:
-                self._failed(run, error)
-                told = error.strerror or type(error).__name__
-                raise NotReadyError(f"What was learned cannot be written: {told}", "Free some space") from error
+                told = told_of(error, champion)
+                self._failed(run, told)
+                raise told from error
             except BaseException as error:
                 self._failed(run, error)
                 raise
@@ -220,6 +220,15 @@ class Tuning:
             self.storage.runs.fail(run.number, reason, _now())
             if isinstance(error, OvertakenError):
                 self.storage.runs.ask(run.trigger, _now())
+
+
+def told_of(error: OSError, champion: Model) -> FacegateError:
+    """Say what a failure of the disk means: the champion's folder may have gone with a user who was removed."""
+    if not (champion.folder / NETWORK).is_file():
+        return OvertakenError("The champion was taken away while it was learned on", "Start it again")
+    return NotReadyError(
+        f"What was learned cannot be written: {error.strerror or type(error).__name__}", "Free some space"
+    )
 
 
 def write_challenger(

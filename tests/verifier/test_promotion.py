@@ -183,6 +183,19 @@ def test_whoever_is_removed_meanwhile_is_in_nothing_that_was_learned(storage, li
     assert storage.runs.due() is not None
 
 
+def test_a_champion_that_goes_with_a_removed_user_meanwhile_is_told_as_that(storage, library, tune):
+    tune()
+
+    def learn(material, folder, report):
+        remove(storage, library, BOB.slug)
+        return lesson()(material, folder, report)
+
+    with pytest.raises(RefusedError, match="The champion was taken away"):
+        tune(learn=learn)
+    assert library.active() == "twin-1"
+    assert storage.runs.due() is not None
+
+
 def test_another_model_that_is_put_in_charge_meanwhile_leads_on(storage, library, tune):
     from facegate.verifier.succession import put_in_charge
 
