@@ -50,6 +50,7 @@ def calibrate(
     document = {
         **summary(calibration),
         **thresholds_in_force(doors, settings.gate, calibration, arming),
+        "visits": visits(calibration, settings.gate.frames_per_visit / settings.gate.agreeing_frames),
         "curve": calibration.to_json()["curve"],
     }
     if plot is not None:
@@ -131,6 +132,21 @@ def summary(calibration: "Calibration") -> dict[str, Any]:
     return {**document, "lowest_fmr": calibration.floor, "thresholds": rows}
 
 
+def visits(calibration: "Calibration", attempts: float) -> list[dict[str, Any]]:
+    """Return thresholds for usual targets where each visit has so many attempts; null where unsupported."""
+    return [
+        {
+            "target_far_per_visit": target,
+            "attempts": attempts,
+            "thresholds": {
+                str(count): calibration.visit_threshold(target, references=count, attempts=attempts)
+                for count in REFERENCES
+            },
+        }
+        for target in TARGETS
+    ]
+
+
 def draw(
     plot: Path, calibration: "Calibration", arming: "Arming", strangers: "Templates | None", threshold: float | None
 ) -> None:
@@ -168,6 +184,11 @@ def show(document: dict[str, Any], calibration: "Calibration") -> None:
             (row["target_fmr"], *map(shown, row["thresholds"].values()), shown(row["fnmr"]))
             for row in document["thresholds"]
         ],
+    )
+    print_table(
+        f"The same where a visit has {document['visits'][0]['attempts']:g} frames, each a try of its own",
+        ("share of visits", *(f"{count} references" for count in REFERENCES)),
+        [(row["target_far_per_visit"], *map(shown, row["thresholds"].values())) for row in document["visits"]],
     )
     gallery = document["gallery"]
     say(

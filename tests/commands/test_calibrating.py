@@ -63,6 +63,9 @@ def test_each_door_has_a_threshold_for_its_target_its_users_and_its_frames(capsy
     assert front["threshold_in_hunts"] == calibration.visit_threshold(1e-3, references=4, attempts=frames)
     assert safe["attempts"] == frames / 2
     assert safe["threshold"] == calibration.visit_threshold(1e-4, references=4, attempts=frames / 2)
+    usual = next(row for row in document["visits"] if row["target_far_per_visit"] == 1e-3)
+    assert usual["attempts"] == frames
+    assert usual["thresholds"]["10"] == calibration.visit_threshold(1e-3, references=10, attempts=frames)
     far = 1 - (1 - calibration.fmr(front["threshold_in_hunts"])) ** (4 * frames)
     assert far <= 1e-3
 
