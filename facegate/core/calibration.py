@@ -151,6 +151,22 @@ class Calibration:
         tries = max(references, 1) * max(attempts, 1.0)
         return self.gallery_threshold(target_far, tries * max(strictness, 1.0))
 
+    def visit_frames(
+        self, target_far: float, *, references: int, frames: int, agreeing: int = 1, strictness: float = 1.0
+    ) -> int:
+        """Return how many frames a visit may have for a target: as many as wished, or as the counts support.
+
+        Each is a stranger's try, so with many references the counts may support fewer than are wished. Then the visit
+        has to end sooner; that is better than a door that nobody passes.
+
+        Returns:
+            At most `frames`; fewer than `agreeing`: the door cannot be armed for such visits.
+        """
+        if not self.measured or self.floor >= 1.0:
+            return 0
+        most = math.log1p(-target_far) / math.log1p(-self.floor) * (1 - 1e-9)
+        return min(frames, int(most / (max(references, 1) * max(strictness, 1.0)) * agreeing))
+
     def counted_non_mated(self) -> Counted:
         """Return the non-mated scores: right at every knot, evenly spread between two, since more is not known."""
         reached = np.array([knot.reached for knot in self.knots])

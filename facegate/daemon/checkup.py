@@ -148,9 +148,8 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
         yield Finding("doors", Health.ILL, error.what, error.mend)
         return
     for door in roster.doors.values():
-        yield armed(
-            door, of_door(door, settings.gate, model.calibration, arming), model, enrolled=len(roster.references)
-        )
+        told = of_door(door, settings.gate, model.calibration, arming)
+        yield armed(door, told, model, enrolled=len(roster.references), wished=settings.gate.frames_per_visit)
     if not enrolled:
         yield note("users", "nobody is enrolled", "facegate enroll USER PHOTO")
     else:
@@ -162,8 +161,8 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
         )
 
 
-def armed(door: Door, told: Told, model: Model, *, enrolled: int) -> Finding:
-    """Tell whether a door can be passed, for pictures that are pushed and for hunts."""
+def armed(door: Door, told: Told, model: Model, *, enrolled: int, wished: int) -> Finding:
+    """Tell whether a door can be passed, and whether its visits have as many frames as is wished."""
     chance = f"one stranger in {1 / told.target:,.0f}"
     if door.mode is not Mode.ARMED:
         return note("doors", f"{door.slug} is {door.mode}", f"facegate doors set {door.slug} --mode armed")
@@ -173,10 +172,10 @@ def armed(door: Door, told: Told, model: Model, *, enrolled: int) -> Finding:
     if told.alone is None:
         what = f"{door.slug} is not armed: the calibration does not support {chance} against {enrolled} references"
         return Finding("doors", Health.ILL, what, "Raise gate.target_fmr or the door's --target-fmr")
-    if told.many is None:
-        what = f"{door.slug} is armed for pictures that are pushed, not for hunts: {told.attempts:g} frames a visit are"
-        mend = "Lower gate.frames_per_visit, or raise the door's --agreeing-frames or --target-fmr"
-        return note("doors", f"{what} too many tries against {enrolled} references", mend)
+    if told.frames < wished:
+        what = f"{door.slug}: a visit ends after {told.frames} frames, not {wished}"
+        why = f"more would be too many tries against {enrolled} references"
+        return note("doors", f"{what}: {why}", "Raise the door's --agreeing-frames or --target-fmr")
     return well("doors", f"{door.slug}: {', '.join(door.cameras)}; {chance} visits at most")
 
 

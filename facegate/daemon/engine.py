@@ -42,6 +42,23 @@ class Engine:
         """
         return self._threshold(door.target_fmr or target_fmr, roster, attempts)
 
+    def frames(self, door: Door, roster: Roster, target_fmr: float, *, wished: int, agreeing: int) -> int:
+        """Return how many frames a visit may have: as many as wished, or as many tries as the calibration supports.
+
+        Where no frame could name anybody anyway, a visit lasts as it was wished.
+        """
+        arming = roster.armed
+        if self.calibration is None or arming is None:
+            return wished
+        supported = self.calibration.visit_frames(
+            door.target_fmr or target_fmr,
+            references=len(roster.references),
+            frames=wished,
+            agreeing=agreeing,
+            strictness=arming.strictness,
+        )
+        return supported if supported >= agreeing else wished
+
     def usual_threshold(self, target_fmr: float) -> float | None:
         """Return the same of a door that asks for nothing of its own, as the gallery is now."""
         return self._threshold(target_fmr, self.roster, 1.0)
@@ -62,5 +79,5 @@ class Engine:
             return "stale calibration: it was not measured for the users who are enrolled now"
         return (
             f"{self.calibration.non_mated} comparisons of strangers are too few for the target"
-            f" with {len(roster.references)} references and so many frames a visit"
+            f" with {len(roster.references)} references"
         )

@@ -242,13 +242,14 @@ class Gate:
         settings, arming = self._settings, roster.armed
         agreeing = door.agreeing_frames or settings.agreeing_frames
         lone = engine.threshold(door, roster, settings.target_fmr)
-        many = engine.threshold(door, roster, settings.target_fmr, settings.frames_per_visit / agreeing)
+        frames = engine.frames(door, roster, settings.target_fmr, wished=settings.frames_per_visit, agreeing=agreeing)
+        many = engine.threshold(door, roster, settings.target_fmr, frames / agreeing)
         return VisitRule(
             threshold=lone,
             threshold_of_many=many,
             margin=settings.margin,
             agreeing_frames=agreeing,
-            frames_per_visit=settings.frames_per_visit,
+            frames_per_visit=frames,
             visit_seconds=settings.visit_seconds,
             hunt_seconds=settings.hunt_seconds,
             alone=door.alone,

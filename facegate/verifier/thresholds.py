@@ -27,13 +27,15 @@ class Told:
     Attributes:
         door: Slug, or empty for a door without wishes of its own.
         target: Share of strangers' visits that may end in anybody's name.
-        attempts: Frames that a visit may have, over the frames that must agree.
+        frames: How many a visit may have: as many as the settings say, or as the calibration supports.
+        attempts: Those over the frames that must agree.
         alone: Threshold of a pushed picture, which is a visit of its own; None: not armed.
         many: Threshold of each frame of a hunt, or where frames must agree; None: not armed.
     """
 
     door: str
     target: float
+    frames: int
     attempts: float
     alone: float | None
     many: float | None
@@ -43,14 +45,22 @@ def of_door(door: Door | None, gate: GateSection, calibration: Calibration, armi
     """Return what a door asks; without one, what a new door would."""
     target = (door.target_fmr if door else None) or gate.target_fmr
     agreeing = (door.agreeing_frames if door else None) or gate.agreeing_frames
-    attempts = gate.frames_per_visit / agreeing
+    frames = calibration.visit_frames(
+        target,
+        references=len(arming.references),
+        frames=gate.frames_per_visit,
+        agreeing=agreeing,
+        strictness=arming.strictness,
+    )
+    frames = frames if frames >= agreeing else gate.frames_per_visit
+    attempts = frames / agreeing
     alone, many = (
         calibration.visit_threshold(
             target, references=len(arming.references), attempts=tries, strictness=arming.strictness
         )
         for tries in (1.0, attempts)
     )
-    return Told(door.slug if door else "", target, attempts, alone if agreeing == 1 else many, many)
+    return Told(door.slug if door else "", target, frames, attempts, alone if agreeing == 1 else many, many)
 
 
 def document(doors: Mapping[str, Door], gate: GateSection, calibration: Calibration, arming: Arming) -> dict[str, Any]:
@@ -78,6 +88,7 @@ def _row(told: Told, margin: float, arming: Arming) -> dict[str, Any]:
     return {
         "door": told.door or None,
         "target_far_per_visit": told.target,
+        "frames_per_visit": told.frames,
         "attempts": told.attempts,
         "armed": told.alone is not None,
         "threshold": told.alone,

@@ -165,12 +165,12 @@ def test_strangers_of_another_trunk_are_told_and_not_used(capsys):
 
 
 @pytest.mark.usefixtures("enrolled")
-def test_the_doctor_tells_a_door_that_hunts_cannot_open_and_users_who_are_too_alike(monkeypatch, capsys):
+def test_the_doctor_tells_a_door_whose_visits_end_sooner_and_users_who_are_too_alike(monkeypatch, capsys):
     assert run(["doors", "set", "front", "--target-fmr", "1e-5"]) == 0
     assert run(["enroll", "twin", photo(0, 2), "--force-quality"]) == 0
     monkeypatch.setenv("FACEGATE_GATE__FRAMES_PER_VISIT", "500")
     capsys.readouterr()
     run(["doctor", "--json"])
     told = capsys.readouterr().out
-    assert "front is armed for pictures that are pushed, not for hunts: 500 frames a visit" in told
+    assert "front: a visit ends after 23 frames, not 500" in told
     assert "too alike for one threshold: ada, twin" in told

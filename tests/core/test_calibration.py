@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate.core.calibration import Calibration, Knot, Mated, UnusableCalibrationError, calibrate, from_json
+from facegate.core.calibration import (
+    Calibration,
+    Knot,
+    Mated,
+    UnusableCalibrationError,
+    calibrate,
+    from_json,
+    unmeasured,
+)
 
 values = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40).map(np.array)
 any_score = st.floats(-1.5, 1.5)
@@ -129,3 +137,18 @@ def test_a_visit_gives_a_stranger_a_try_for_each_reference_and_each_attempt():
     assert 1 - (1 - CALIBRATION.fmr(far)) ** 20 <= target
     assert CALIBRATION.visit_threshold(target, references=5, attempts=2, strictness=2) == far
     assert CALIBRATION.visit_threshold(target, references=0, attempts=0.5) == CALIBRATION.threshold(target)
+
+
+@given(st.floats(1e-5, 0.3), st.integers(0, 3000), st.integers(1, 500), st.integers(1, 5), st.floats(1, 4))
+def test_a_visit_has_as_many_frames_as_are_wished_or_as_the_counts_support(target, references, wished, agree, strict):
+    case = {"references": references, "strictness": strict}
+    frames = CALIBRATION.visit_frames(target, frames=wished, agreeing=agree, **case)
+    assert frames <= wished
+    if frames >= agree:
+        assert CALIBRATION.visit_threshold(target, attempts=frames / agree, **case) is not None
+    if agree <= frames + 1 <= wished:
+        assert CALIBRATION.visit_threshold(target, attempts=(frames + 1.01) / agree, **case) is None
+
+
+def test_a_visit_of_a_network_that_nobody_calibrated_has_no_frames():
+    assert unmeasured("m@0").visit_frames(0.5, references=1, frames=20) == 0

@@ -349,3 +349,18 @@ def test_frames_of_a_hunt_need_more_than_a_picture_that_is_pushed():
     assert rig.gate.decide(rig.frame(f"alice {between}", "e2", hunted=True)) is None
     decision = rig.gate.decide(rig.frame(f"alice {many}", "e2", hunted=True))
     assert (decision.reason, decision.threshold) == (Reason.MATCH, many)
+
+
+def test_a_visit_ends_sooner_where_so_many_frames_would_be_too_many_tries():
+    """100,000 strangers support an FMR of 3e-5: 33 tries for one visit in a thousand, 16 frames against two users."""
+    rig = Rig(frames_per_visit=100)
+    references = References(MODEL, np.eye(2, 64, dtype=np.float32), np.arange(2), ("alice", "bob"))
+    rig.gallery.roster = Measure()(replace(rig.gallery.roster, references=references))
+    rig.gate.begin_hunt("e1", "porch")
+    for number in range(1, 100):
+        decision = rig.gate.decide(rig.frame("alice 0.1", "e1", hunted=True, digest=str(number)))
+        if decision is not None:
+            break
+    assert (number, decision.reason, decision.frames) == (16, Reason.NO_MATCH, 16)
+    rig.gate.begin_hunt("e2", "porch")
+    assert rig.gate.decide(rig.frame("alice 0.99", "e2", hunted=True)).reason is Reason.MATCH
