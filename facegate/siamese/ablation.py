@@ -125,7 +125,7 @@ def ablate(
     if unknown := sorted(set(chosen) - set(rows)):
         raise UnusableInputError(f"There is no row {', '.join(unknown)}", f"Choose among {', '.join(rows)}")
     if team.leads:
-        prepare(place, teachers, detector, say)
+        prepare(place, teachers, detector, say, threads=plan.workers + 1)
     team.wait()
     sources, _ = opened(place)
     start = start.to(team.device)

@@ -8,6 +8,7 @@ Crops are pictures of real people: they stay outside the repository and are dele
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +53,13 @@ class Source:
 
 
 def align_source(
-    data: Path, name: str, detector: FaceDetector, crops: Path, tell: Callable[[int, int], None] | None = None
+    data: Path,
+    name: str,
+    detector: FaceDetector,
+    crops: Path,
+    *,
+    threads: int = 1,
+    tell: Callable[[int, int], None] | None = None,
 ) -> int:
     """Align all photos of a source; what was done before is left as it is.
 
@@ -61,6 +68,7 @@ def align_source(
         name: Of the source.
         detector: Finds the faces.
         crops: Where the crops go.
+        threads: How many look for faces at the same time.
         tell: Is told now and then how many photos of how many are done.
 
     Returns:
@@ -74,11 +82,12 @@ def align_source(
         return missed_in(crops, name)
     photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
     found: list[tuple[Path, Pixels]] = []
-    for number, path in enumerate(photos):
-        if tell is not None and number and number % TELL_EVERY == 0:
-            tell(number, len(photos))
-        if (crop := wide_crop(cv2.imread(str(path)), detector)) is not None:
-            found.append((path, crop))
+    with ThreadPoolExecutor(threads) as pool:  # OpenCV works outside the interpreter's lock
+        for number, crop in enumerate(pool.map(lambda path: wide_crop(cv2.imread(str(path)), detector), photos), 1):
+            if crop is not None:
+                found.append((photos[number - 1], crop))
+            if tell is not None and number % TELL_EVERY == 0:
+                tell(number, len(photos))
     if not found:
         raise UnusableInputError(f"{data / name} has no photo with a face", "Give a folder of people's folders")
     crops.mkdir(parents=True, exist_ok=True)

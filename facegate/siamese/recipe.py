@@ -118,7 +118,7 @@ def train(
     team = team or Team()
     check(place, resume=resume)
     if team.leads:
-        prepare(place, teachers, detector, say)
+        prepare(place, teachers, detector, say, threads=recipe.workers + 1)
     team.wait()
     sources, missed = opened(place)
     targets = taught(sources, teachers, place.crops_folder, start.shape.dimension, recipe)
@@ -147,17 +147,19 @@ def check(place: Place, *, resume: bool) -> None:
         raise UnusableInputError(f"{place.folder} holds a run already", mend)
 
 
-def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, say: Say) -> None:
-    """Align what is not aligned yet, and ask the teachers of what they were not asked yet.
+def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, say: Say, *, threads: int = 1) -> None:
+    """Align what is not aligned yet, so many photos at a time, and ask the teachers what they were not asked yet.
 
     Raises:
         UnusableInputError: There is nothing to learn from.
     """
+
+    def tell(done: int, of: int) -> None:
+        say(f"  {done:,} of {of:,} photos")
+
     for name in source_names(place.data, place.only):
         say(f"aligning {name}")
-        align_source(
-            place.data, name, detector, place.crops_folder, lambda done, of: say(f"  {done:,} of {of:,} photos")
-        )
+        align_source(place.data, name, detector, place.crops_folder, threads=threads, tell=tell)
     sources, _ = opened(place)
     require_judges(sources)
     for teacher in teachers:

@@ -141,10 +141,15 @@ def test_a_teacher_with_a_name_is_asked_once(data, tmp_path, crops):
     assert sum(asked) == len(source.paths)
 
 
-def test_aligning_tells_how_far_it_is(data, tmp_path, monkeypatch):
+def test_aligning_tells_how_far_it_is_and_gives_the_same_with_several_threads(data, tmp_path, monkeypatch):
     from facegate.siamese import corpus
 
     told = []
     monkeypatch.setattr(corpus, "TELL_EVERY", 80)
-    corpus.align_source(data, "set_train", YuNetDetector(), tmp_path, lambda done, of: told.append((done, of)))
+    detector, one, several = YuNetDetector(), tmp_path / "one", tmp_path / "several"
+    corpus.align_source(data, "set_train", detector, one, tell=lambda done, of: told.append((done, of)))
     assert told == [(80, 200), (160, 200)]
+    corpus.align_source(data, "set_train", detector, several, threads=3)
+    first, second = (corpus.read_source(folder, "set_train") for folder in (one, several))
+    assert first.paths == second.paths
+    assert np.array_equal(first.crops, second.crops)
