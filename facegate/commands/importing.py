@@ -213,7 +213,8 @@ def told(
         f"{probe.lowest_mated:.3f}, two at most {probe.highest_non_mated:.3f}, mirrored {probe.mirror:.3f}"
     )
     for figure, value in candidate.card.figures.items():
-        say(f"{figure}: {value}")
+        if figure != "probe":
+            say(f"{figure}: {value}")
     if not calibration.measured:
         say(f"Nothing says yet what its scores mean: no door is armed by it (not_armed) until you run: {mend}")
     say(f"Put it in charge: facegate models activate {name}")

@@ -262,6 +262,7 @@ class Run:
             num_workers=recipe.workers,
             prefetch_factor=4 if recipe.workers else None,
             pin_memory=gpu,
+            multiprocessing_context="fork" if recipe.workers else None,  # anything else would copy the crops
         )
         since, sums, count = time.monotonic(), torch.zeros(4, device=self._team.device), 0
         for batch in loader:
