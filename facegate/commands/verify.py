@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.errors import UnusableInputError
+from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -17,13 +17,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 Annotate = Annotated[
     Path | None, typer.Option("--annotate", metavar="OUT.png", help="Draw the faces and the answer into a picture.")
 ]
+ModelName = Annotated[str, typer.Option("--model", help="Name of a model; empty: the one in charge.")]
 SHOWN = ("photo", "user", "score", "threshold", "fmr", "outcome", "reason")
 
 
-def verify(
+def verify(  # noqa: PLR0917 - typer passes options by name
     left: Annotated[Path, typer.Argument(metavar="A", help="A photo of somebody.")],
     right: Annotated[Path, typer.Argument(metavar="B", help="A photo of the same person, or not.")],
     fmr: Annotated[float | None, typer.Option("--fmr", help="Share of strangers that may pass.")] = None,
+    model_name: ModelName = "",
     annotate: Annotate = None,
     as_json: AsJson = False,
 ) -> int:
@@ -36,7 +38,7 @@ def verify(
     settings = load_settings()
     target = settings.gate.target_fmr if fmr is None else checked_target(fmr)
     checked_target_file(annotate)
-    model, reader = open_reader(settings)
+    model, reader = open_reader(settings, model_name)
     threshold = supported_threshold(model.calibration, target, 1)
     one, other = (with_face(reader.read(path)) for path in (left, right))
     if one.template is None or other.template is None:
@@ -58,6 +60,7 @@ def verify(
 
 def identify(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos or folders of photos.")],
+    model_name: ModelName = "",
     annotate: Annotate = None,
     as_json: AsJson = False,
 ) -> int:
@@ -76,9 +79,13 @@ def identify(
     settings = load_settings()
     paths = [photo for path in photos for photo in photos_under(path)]
     checked_target_file(annotate)
-    model, reader = open_reader(settings)
+    model, reader = open_reader(settings, model_name)
     with open_storage(settings) as storage:
-        roster = storage.gallery.roster(model.id)
+        roster, coverage = storage.gallery.roster(model.id), storage.gallery.coverage(model.id)
+    if coverage.users and not coverage.covered:
+        raise NotReadyError(
+            f"{model.id} has no references of the enrolled", f"Run: facegate models activate {model.card.name}"
+        )
     arming = measured(roster.references, model.calibration, strangers_of(settings, model))
     threshold = supported_threshold(
         model.calibration, settings.gate.target_fmr, len(roster.references), arming.strictness

@@ -113,3 +113,12 @@ def test_with_nobody_enrolled_everybody_is_a_stranger(tmp_path, monkeypatch, cap
     assert run(["identify", str(people()[0].picture_path(0)), "--json"]) == 1
     (row,) = said(capsys)
     assert (row["user"], row["reason"], row["detail"]) == (None, "no_match", "nobody is enrolled")
+
+
+def test_another_model_can_be_asked_by_name_but_knows_nobody_before_it_was_in_charge(capsys):
+    photos = [str(people()[0].picture_path(number)) for number in (0, 1)]
+    assert run(["verify", *photos, "--model", "open-1", "--json"]) == 0
+    assert said(capsys)["model"].startswith("open-1@")
+    assert run(["identify", photos[0], "--model", "open-1"]) == 3
+    assert "facegate models activate open-1" in capsys.readouterr().err
+    assert run(["verify", *photos, "--model", "nobody"]) == 2
