@@ -20,7 +20,7 @@ from facegate.errors import FacegateError
 
 log = logging.getLogger(__name__)
 
-PLACES: Final = 64
+PLACES: Final = 12
 PATIENCE_SECONDS: Final = 0.5
 """So long a sighting waits for a moment without a frame in hand."""
 GLANCE_SECONDS: Final = 0.005

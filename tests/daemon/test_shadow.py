@@ -14,7 +14,7 @@ from facegate.storage import open_storage
 from facegate.storage.photos import Enrollee
 from facegate.verifier.library import library_of
 from facegate.verifier.promotion import Tuning
-from tests.e2e.household import ENROLLED, STRANGERS, copy_household, picture_of
+from tests.e2e.household import ENROLLED, STRANGERS, copy_household, picture_of, wait_until
 from tests.fakes import MemoryDecisions, MemoryEvents, MemoryPublisher, StandingClock
 from tests.storage.photos import a_photo
 from tests.verifier.models import lesson
@@ -48,6 +48,7 @@ class House:
         return tuning.run(seed=1)
 
     def visit(self, slug, number):
+        wait_until(self.aftermath._waiting.empty, what="room in the queue")
         self.clock.pass_seconds(60)
         now, picture = self.clock.now(), picture_of(slug, 1 + number % 4)
         digest = hashlib.sha256(picture + bytes([number])).hexdigest()
@@ -56,8 +57,8 @@ class House:
     def a_day(self):
         """Let everybody come twice, and return the decisions without what differs from run to run."""
         people = [person.slug for person in (*ENROLLED, *STRANGERS)] * 2
-        made = [self.visit(slug, number) for number, slug in enumerate(people)]
         self.aftermath.start()
+        made = [self.visit(slug, number) for number, slug in enumerate(people)]
         self.aftermath.stop(60)
         return [replace(one, milliseconds={}, jws="", id="") for one in made]
 
@@ -81,7 +82,7 @@ def test_a_shadow_changes_no_decision(house, household_template, tmp_path):
     alone.storage.close()
 
 
-def test_both_networks_are_recorded_for_each_visit_that_the_queue_took(house):
+def test_both_networks_are_recorded_for_each_visit(house):
     run = house.challenge()
     decisions = house.a_day()
     scores = house.storage.shadow.of_run(run.number)
