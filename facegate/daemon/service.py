@@ -362,11 +362,16 @@ class Service:
             log.warning("drift: %s", line)
 
     def _learn_at_night(self) -> None:
-        if self._storage.runs.in_shadow() is None:  # the one before is not judged yet
+        if self._may_learn() and self._storage.runs.in_shadow() is None:  # the one before is not judged yet
             self._learning.run("schedule")
 
     def _learn_if_due(self) -> None:
-        self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))
+        if self._may_learn():
+            self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))
+
+    def _may_learn(self) -> bool:
+        """Tell whether a challenger could lead: not while the settings name the model. An order is refused in words."""
+        return not self.settings.verifier.model
 
     def _retain(self) -> None:
         """Delete what is older than the settings say."""
