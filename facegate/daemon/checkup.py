@@ -21,7 +21,7 @@ from facegate.mqtt.broker import LOOPBACK
 from facegate.mqtt.client import MqttClient
 from facegate.mqtt.topics import Topics
 from facegate.settings import Settings
-from facegate.storage.opening import Storage, open_storage
+from facegate.storage.opening import ChampionsAtRest, Storage, open_storage
 from facegate.verifier.library import Model, library_of
 from facegate.verifier.strangers import strangers_of
 from facegate.verifier.thresholds import Told, of_door
@@ -184,12 +184,26 @@ def check_models(settings: Settings, *, quick: bool) -> Iterator[Finding]:
     try:
         detector = detector_of(settings)
         yield well("detector", str(settings.vision.detector or "the shipped one"))
-        model = library_of(settings).load()
+        model = leading_model(settings)
         if not quick:
             judge_model(detector, model, model.extractor(settings.verifier.threads))
         yield well("model", f"{model.id}{'' if quick else ', judges the shipped pairs rightly'}")
     except FacegateError as error:
         yield ill("model", error)
+
+
+def leading_model(settings: Settings) -> Model:
+    """Load the model in charge; the default where the database does not say who that is, which it tells by itself.
+
+    Raises:
+        NotReadyError: There is no model, or its files were changed.
+    """
+    library = library_of(settings)
+    try:
+        ChampionsAtRest(settings.database_url).leading()
+    except FacegateError:
+        return library.load(library.default().name)
+    return library.load()
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
