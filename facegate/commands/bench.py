@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facegate.commands.finetunebench import finetune
 from facegate.commands.output import console, print_json, print_table, say, warn
 from facegate.errors import FacegateError
 from facegate.settings import load_settings
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from facegate.verifier.library import Model
     from facegate.verifier.speed import Timing
 
-app = typer.Typer(no_args_is_help=True, help="Speed and memory on this machine.")
+app = typer.Typer(no_args_is_help=True, help="Speed and memory on this machine, and what fine-tuning is worth.")
+app.command("finetune")(finetune)
 
 
 @app.callback()

@@ -152,13 +152,13 @@ class Plan:
     Attributes:
         replay: People to learn on.
         outsiders: People to check on.
-        lights: So many lights beside `clean` for each outsider, drawn; those to learn on get all.
+        lights: So many lights beside `clean` for each outsider, drawn; those to learn on get all three.
         seed: Of people and cameras.
     """
 
-    replay: int = 700
-    outsiders: int = 1500
-    lights: int = 1
+    replay: int = 500
+    outsiders: int = 1100
+    lights: int = 3
     seed: int = 20261124
 
 

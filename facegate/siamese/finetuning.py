@@ -1,52 +1,44 @@
-"""Learning from a household: features of its faces and of strangers in, a challenger and the judge's word out.
+"""Learning from a household: pictures of its users in, a challenger and the judge's word out.
 
 Everything up to the projection head stays as it is, so that a run works on features, 512 numbers a face, and takes
-seconds. Runs in a child process; the daemon never imports this.
+seconds. What changes is two things, found by measurement (`facegate bench finetune` prints what else was tried):
+
+    references   one a user: the mean direction of their photos, of copies of these as the household's own cameras see
+                 them (`vision.view`), and of confirmed frames
+    head         a small step by the contrastive loss on household and strangers, each probe against such a mean
+
+Runs in a child process; the daemon never imports this.
 """
 
 import math
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from facegate.core.calibration import Calibration
-from facegate.core.judging import NO_FIGURES, Figures, Verdict
-from facegate.vision.view import View
+from facegate.core.calibration import Calibration, calibrate
+from facegate.core.judging import LEAST_USERS, NO_FIGURES, Figures, Judgement, Trial, Verdict, judge
+from facegate.siamese.cohort import CLEAN, Cohort, Strangers, read_cohort
+from facegate.siamese.crossfit import at_the_door, trials
+from facegate.siamese.export import read_onnx, write_onnx
+from facegate.siamese.head import Features, HeadPlan, Rows, learn_head, mean_references, templates
+from facegate.siamese.household import NOBODY, Household
+from facegate.siamese.material import FeatureNetwork, Material, copies_for, doubts_of, features_of, lights_of, usable
+from facegate.siamese.networks import Trunk, use_threads
 
-NOBODY: Final = -1
-"""Owner of a frame that shows a stranger."""
+__all__ = ["NOBODY", "Curves", "Household", "Recipe", "Scores", "Tuned", "finetune", "per_comparison"]
+
+NETWORK: Final = "network.onnx"
+TO_BE_NAMED: Final = "challenger"
+"""Model of a calibration until the caller knows the network's digest."""
 
 Report = Callable[[str, float], None]
 """Is told what is being done, and how much of it, in [0, 1]."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Household:
-    """What a run learns from. Pictures are aligned crops with a border (`corpus.WIDE`), uint8 (n, 144, 144, 3).
-
-    Attributes:
-        users: Slugs.
-        photos: Enrolled photos.
-        photo_owners: int64 (n,): index into `users`.
-        frames: Frames that an operator spoke of.
-        frame_owners: int64 (m,): index into `users` of whom the operator confirmed, or -1: nobody of them.
-        frame_refused: int64 (m,): index of the user whom the operator said it is not, or -1.
-        frame_cameras: (m,): slug of each frame's camera.
-        views: What each camera sees.
-    """
-
-    users: tuple[str, ...]
-    photos: NDArray[np.uint8]
-    photo_owners: NDArray[np.int64]
-    frames: NDArray[np.uint8]
-    frame_owners: NDArray[np.int64]
-    frame_refused: NDArray[np.int64]
-    frame_cameras: tuple[str, ...]
-    views: Mapping[str, View] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +50,17 @@ class Recipe:
         target_fmr: Of one comparison of a stranger with a user, at which the judge compares. A door's target is the
             share of strangers who may be taken for anybody: `per_comparison` turns it into this.
         threads: Of ONNX Runtime and torch.
+        copies: Of each photo, as the cameras would see it; fewer where there are very many photos.
+        folds: Of the judge's cross-fitting.
+        head: How the head is learnt.
     """
 
     seed: int = 20261124
     target_fmr: float = 1e-3
     threads: int = 1
+    copies: int = 4
+    folds: int = 3
+    head: HeadPlan = field(default_factory=HeadPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,9 @@ class Tuned:
         calibration: What its scores mean; its model id is to be filled in (`dataclasses.replace`).
         frames_as_references: Under the challenger confirmed frames are references too.
         curves: For a picture; None where nothing was compared.
+        references: The challenger's reference of each enrolled photo, float32 (n, d), in their order: all photos of a
+            user have the same, their mean. None where nothing was learnt.
+        frame_references: The same of each frame, float32 (m, d); zeros for those of nobody.
     """
 
     verdict: Verdict
@@ -105,9 +106,11 @@ class Tuned:
     calibration: Calibration | None
     frames_as_references: bool
     curves: Curves | None
+    references: NDArray[np.float32] | None = None
+    frame_references: NDArray[np.float32] | None = None
 
 
-def finetune(household: Household, model_folder: Path, recipe: Recipe, report: Report | None = None) -> Tuned:  # noqa: ARG001
+def finetune(household: Household, model_folder: Path, recipe: Recipe, report: Report | None = None) -> Tuned:
     """Learn from a household and judge what was learnt.
 
     Args:
@@ -120,9 +123,22 @@ def finetune(household: Household, model_folder: Path, recipe: Recipe, report: R
         NotReadyError: The champion's folder holds no cohort.
         UnusableInputError: The champion is no twin that facegate wrote.
     """
+    say = report or (lambda step, share: None)  # noqa: ARG005
+    if len(set(household.photo_owners.tolist())) < LEAST_USERS:
+        return nothing(Verdict.KEPT, f"{LEAST_USERS} users with photos are wanted: fewer prove nothing")
+    use_threads(recipe.threads)
+    trunk = read_onnx(model_folder / NETWORK)
+    cohort = read_cohort(model_folder, trunk)
+    say("look", 0.0)
+    learner = learner_of(trunk, cohort, household, recipe)
+    return concluded(learner, say)
+
+
+def nothing(verdict: Verdict, reason: str) -> Tuned:
+    """Return what a run comes to in which nothing was learnt."""
     return Tuned(
-        Verdict.KEPT,
-        "nothing was learnt",
+        verdict,
+        reason,
         NO_FIGURES,
         NO_FIGURES,
         network=None,
@@ -139,3 +155,134 @@ def per_comparison(target: float, users: int) -> float:
     0.0001
     """
     return -math.expm1(math.log1p(-target) / max(1, users))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learner:
+    """One run: what was seen, and what is made of it.
+
+    Attributes:
+        trunk: The champion.
+        champion: Its head, float32 (d, 512).
+        cohort: Its strangers.
+        household: The pictures.
+        recipe: How.
+        plan: How the head is learnt.
+        seen: The household's features.
+        material: The same, without what is not to be learnt from.
+    """
+
+    trunk: Trunk
+    champion: Features
+    cohort: Cohort
+    household: Household
+    recipe: Recipe
+    plan: HeadPlan
+    seen: Material
+    material: Material
+
+    @property
+    def lights(self) -> NDArray[np.float64]:
+        """How much of each light the cameras see, float64 (3,)."""
+        return lights_of(self.household.views)
+
+    def learn(self, rows: Rows, fold: int) -> Features:
+        """Return a head that was learnt from some rows."""
+        users, seed = len(self.household.users), self.recipe.seed + 1 + fold
+        return learn_head(self.champion, rows, users, self.cohort.replay, self.lights, plan=self.plan, seed=seed)
+
+    def evidence(self) -> tuple[Trial, Trial] | None:
+        """Return the trials of champion and challenger."""
+        outsiders = at_the_door(self.cohort.outsiders, self.lights)
+        draw = np.random.default_rng(self.recipe.seed)
+        return trials(self.material, self.champion, self.learn, outsiders, folds=self.recipe.folds, draw=draw)
+
+    def tuned(self, judgement: Judgement, before: Trial, after: Trial) -> Tuned:
+        """Learn from everything and return the challenger with what the judge said of its like."""
+        head = self.learn(self.material.rows, self.recipe.folds)
+        means = mean_references(head, self.material.rows, len(self.household.users))
+        owners = self.household.frame_owners
+        of_frames = np.where((owners >= 0)[:, None], means[np.maximum(owners, 0)], np.float32(0))
+        return Tuned(
+            judgement.verdict,
+            judgement.reason,
+            judgement.before,
+            judgement.after,
+            network=network_with(self.trunk, head),
+            calibration=calibration_of(head, self.cohort.outsiders),
+            frames_as_references=bool((owners >= 0).any()),
+            curves=Curves(_scores(before, judgement.before), _scores(after, judgement.after)),
+            references=means[self.household.photo_owners],
+            frame_references=np.asarray(of_frames, np.float32),
+        )
+
+
+def concluded(learner: Learner, say: Report) -> Tuned:
+    """Judge what can be learnt from what was seen, and learn it."""
+    doubts = doubts_of(learner.seen, learner.champion, learner.cohort)
+    if doubts:
+        return nothing(Verdict.REFUSED, "; ".join(doubts[:5]))
+    say("judge", 0.4)
+    evidence = learner.evidence()
+    if evidence is None:
+        return nothing(Verdict.KEPT, "no photo or frame can be held out to judge on: give users a second photo")
+    recipe = learner.recipe
+    judgement = judge(*evidence, target_fmr=recipe.target_fmr, draw=np.random.default_rng(recipe.seed))
+    say("learn", 0.8)
+    return learner.tuned(judgement, *evidence)
+
+
+def learner_of(
+    trunk: Trunk, cohort: Cohort, household: Household, recipe: Recipe, network: FeatureNetwork | None = None
+) -> Learner:
+    """Look at a household's faces.
+
+    Args:
+        trunk: The champion.
+        cohort: Its strangers.
+        household: The pictures.
+        recipe: How to learn.
+        network: The trunk in ONNX Runtime, where it is at hand.
+    """
+    champion: Features = trunk.embed.weight.detach().numpy()[:, :, 0, 0].copy()
+    copies, draw = copies_for(len(household.photos), recipe.copies), np.random.default_rng(recipe.seed)
+    seen = features_of(network or FeatureNetwork(trunk, recipe.threads), household, copies=copies, draw=draw)
+    return Learner(trunk, champion, cohort, household, recipe, recipe.head, seen, usable(seen, champion))
+
+
+def _scores(trial: Trial, figures: Figures) -> Scores:
+    return Scores(trial.mated, np.concatenate((trial.choosing, trial.checking)), figures.threshold)
+
+
+def network_with(trunk: Trunk, head: Features) -> bytes:
+    """Return the ONNX of the trunk with another head, float32 (d, 512); the trunk itself stays as it is."""
+    weight = trunk.embed.weight
+    kept = weight.detach().clone()
+    with tempfile.TemporaryDirectory(prefix="facegate-") as folder, torch.no_grad():
+        try:
+            weight.copy_(torch.from_numpy(head)[:, :, None, None])
+            write_onnx(trunk, Path(folder) / NETWORK)
+        finally:
+            weight.copy_(kept)
+        return (Path(folder) / NETWORK).read_bytes()
+
+
+def calibration_of(head: Features, outsiders: Strangers) -> Calibration:
+    """Return what the scores of a head mean, by the outsiders: good photos against one another and against door views.
+
+    Its model is `TO_BE_NAMED`, since the network has no digest yet.
+    """
+    clean = outsiders.seen(CLEAN)
+    doors = outsiders.lights != 0
+    known, seen = templates(head, clean.features), templates(head, outsiders.features[doors])
+    alike = np.clip(known @ seen.T, -1, 1)
+    same = clean.people[:, None] == outsiders.people[doors][None, :]
+    upper = np.triu_indices(len(known), 1)
+    good = np.clip(known @ known.T, -1, 1)[upper]
+    return calibrate(
+        model=TO_BE_NAMED,
+        source=f"{len(clean.people)} people on whom nothing was trained, good photos and made-up door views of them",
+        people=len(clean.people),
+        mated=alike[same],
+        non_mated=np.concatenate((alike[~same], good)),
+    )

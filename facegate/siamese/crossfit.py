@@ -1,0 +1,128 @@
+"""The judge's evidence: faces that no network and no reference was made from, and strangers who were never learnt from.
+
+Cross-fitting. Each user's photos and frames are dealt into folds. For every fold a head is learnt from the others, and
+the faces of the fold are probes against references made of the others; so it is done for the champion, too, with its
+own head and its own way: photos only, the best of them counts. Each outsider belongs to one fold, so that nobody is
+counted twice, and within it chooses the threshold or checks it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.judging import Trial
+from facegate.siamese.cohort import Strangers
+from facegate.siamese.head import Features, Rows, mean_references, templates
+from facegate.siamese.material import Material
+
+Learn = Callable[[Rows, int], Features]
+"""Learns a head from rows; the number of the fold seeds it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class References:
+    """References (n, d) and the user of each, int64 (n,)."""
+
+    templates: Features
+    owners: NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class _Scores:
+    """What one network says, fold after fold."""
+
+    mated: list[NDArray[np.float64]]
+    choosing: list[NDArray[np.float64]]
+    checking: list[NDArray[np.float64]]
+
+
+def trials(
+    material: Material, champion: Features, learn: Learn, outsiders: Strangers, *, folds: int, draw: np.random.Generator
+) -> tuple[Trial, Trial] | None:
+    """Return the trials of champion and challenger, or None where no face can be held out.
+
+    Args:
+        material: The household.
+        champion: Its head.
+        learn: Makes the challenger's.
+        outsiders: Strangers, held out from all training.
+        folds: How many.
+        draw: Deals faces and strangers into folds.
+    """
+    rows = material.rows
+    fold_of = deal(rows, folds, draw)
+    strangers = _dealt(outsiders, 2 * folds, draw)
+    before, after = _Scores([], [], []), _Scores([], [], [])
+    whose: list[NDArray[np.int64]] = []
+    for fold in range(folds):
+        rest = rows.where(fold_of != fold)
+        old = photo_references(champion, rest)
+        probes = rows.where((fold_of == fold) & rows.probes & np.isin(rows.owners, old.owners))
+        if not len(probes.owners):
+            continue
+        head = learn(rest, fold)
+        new = References(mean_references(head, rest, len(material.users)), np.arange(len(material.users)))
+        new = References(new.templates[np.unique(old.owners)], np.unique(old.owners))
+        whose.append(probes.owners)
+        parts = [strangers[2 * fold], strangers[2 * fold + 1]]
+        for scores, weights, references in ((before, champion, old), (after, head, new)):
+            best = best_scores(templates(weights, probes.features), references)
+            mine = np.searchsorted(np.unique(references.owners), probes.owners)
+            scores.mated.append(best[np.arange(len(mine)), mine])
+            for kept, part in zip((scores.choosing, scores.checking), parts, strict=True):
+                kept.append(best_scores(templates(weights, part.features), references).ravel())
+    if not whose:
+        return None
+    users = np.concatenate(whose)
+    one, two = (
+        Trial(np.concatenate(scores.mated), users, np.concatenate(scores.choosing), np.concatenate(scores.checking))
+        for scores in (before, after)
+    )
+    return one, two
+
+
+def deal(rows: Rows, folds: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold of each row, int64 (n,): a user's photos are dealt out in turn, and so are their frames.
+
+    Copies go with their photo. What is nobody's is in every fold's rest: -1.
+    """
+    fold_of = np.full(len(rows.owners), -1, np.int64)
+    frames = ~np.isin(rows.items, rows.items[rows.photos])
+    for user in np.unique(rows.owners[rows.owners >= 0]):
+        for kind in (rows.photos, frames & (rows.weights > 0)):
+            items = draw.permutation(np.unique(rows.items[(rows.owners == user) & kind]))
+            for at, item in enumerate(items):
+                fold_of[rows.items == item] = (at + int(user)) % folds
+    return fold_of
+
+
+def _dealt(outsiders: Strangers, parts: int, draw: np.random.Generator) -> list[Strangers]:
+    """Deal strangers into parts, whole people."""
+    people = draw.permutation(np.unique(outsiders.people))
+    return [
+        Strangers(outsiders.features[kept], outsiders.people[kept], outsiders.lights[kept])
+        for kept in (np.isin(outsiders.people, people[part::parts]) for part in range(parts))
+    ]
+
+
+def at_the_door(outsiders: Strangers, lights: NDArray[np.float64]) -> Strangers:
+    """Return outsiders in the lights that the household's cameras see: good photos of strangers come to no door."""
+    kept = 1 + np.flatnonzero(lights > 0.05)  # noqa: PLR2004 - hardly ever seen
+    chosen = np.isin(outsiders.lights, kept)
+    return Strangers(outsiders.features[chosen], outsiders.people[chosen], outsiders.lights[chosen])
+
+
+def photo_references(head: Features, rows: Rows) -> References:
+    """Return the champion's references: its template of each photo."""
+    photos = rows.where(rows.photos)
+    return References(templates(head, photos.features), photos.owners)
+
+
+def best_scores(probes: Features, references: References) -> NDArray[np.float64]:
+    """Return each probe's best score with each user who has references, users ascending: float64 (n, users)."""
+    order = np.argsort(references.owners, kind="stable")
+    _, starts = np.unique(references.owners[order], return_index=True)
+    alike = np.clip(probes @ references.templates[order].T, -1, 1).astype(np.float64)
+    return np.asarray(np.maximum.reduceat(alike, starts, axis=1), np.float64)

@@ -1,0 +1,245 @@
+"""From a household's pictures to features, and what is wrong with them.
+
+A photo gives its features as it is, and those of copies as the household's cameras would show it (`vision.view`); a
+confirmed frame gives its own. Material that disagrees with itself is named before anything is learnt from it: whoever
+learns a wrong label teaches the door to open to the wrong person.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from facegate.core.frame import Pixels
+from facegate.siamese.augment import place, plain
+from facegate.siamese.cohort import CAMERAS, CLEAN, Cohort, blocks
+from facegate.siamese.export import write_onnx
+from facegate.siamese.head import Features, Rows, templates
+from facegate.siamese.household import Household
+from facegate.siamese.networks import Trunk
+from facegate.vision.view import Light, View, imitate
+
+SAME_PICTURE: Final = 0.985
+"""Photos of one user this alike are one picture, saved twice."""
+SAME_PERSON: Final = 0.5
+"""Means of two users' photos this alike are of one person, or of two whom no door should tell apart by face alone."""
+UNLIKE: Final = 0.2
+"""A photo that is less like every other photo of its user: 1 in 1,000 of true ones, 19 in 20 of strangers'."""
+UNLIKE_FRAMES: Final = 0.14
+"""Frames whose mean score with their user's photos is less are of somebody else."""
+LEAST_FRAME: Final = 0.06
+"""One frame that is less like its user than this shows nothing of them; it is left out."""
+CLEARLY: Final = 0.1
+"""So much more like another user than the own is no accident."""
+FAINT: Final = 0.95
+"""Times the shortest raw template of the cohort's good faces: shorter ones are of no face."""
+MANY_COPIES: Final = 3
+
+
+class FeatureNetwork:
+    """The trunk in ONNX Runtime, which is several times as fast as torch on a CPU."""
+
+    def __init__(self, trunk: Trunk, threads: int) -> None:
+        """Write the trunk to a temporary file and open it."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
+            path = Path(folder) / "features.onnx"
+            write_onnx(trunk, path, features=True)
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def extract(self, crops: NDArray[np.uint8]) -> Features:
+        """Return features float32 (n, 512) of crops uint8 (n, 128, 128, 3)."""
+        feed = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+        return np.asarray(self._session.run(["features"], {"crops": feed})[0], np.float32)
+
+    def extract_all(self, pictures: Iterator[Pixels]) -> Features:
+        """Return the features of pictures that come one by one."""
+        parts = [self.extract(some) for some in blocks(pictures)]
+        return np.concatenate(parts) if parts else np.empty((0, 512), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """A household as features.
+
+    Attributes:
+        users: Slugs.
+        rows: Every face: photos, their copies, frames, in this order; what is not to be learnt from weighs nothing.
+        photos: How many photos there are; row i is photo i.
+        copies: How many copies a photo has; they follow all photos, photo by photo.
+    """
+
+    users: tuple[str, ...]
+    rows: Rows
+    photos: int
+    copies: int
+
+    @property
+    def first_frame(self) -> int:
+        """Row of the first frame."""
+        return self.photos * (1 + self.copies)
+
+
+def lights_of(views: Mapping[str, View]) -> NDArray[np.float64]:
+    """Return how much of each light the cameras see, float64 (3,), in all 1; even where nothing is known."""
+    if not views:
+        return np.full(len(Light), 1 / len(Light))
+    shares = [[view.share(light) for light in Light] for view in views.values()]
+    return np.asarray(np.mean(shares, axis=0), np.float64)
+
+
+def copies_for(photos: int, most: int, budget: int = 2000) -> int:
+    """Return how many copies of each photo fit the time, at least one."""
+    return max(1, min(most, budget // max(1, photos)))
+
+
+def features_of(network: FeatureNetwork, household: Household, *, copies: int, draw: np.random.Generator) -> Material:
+    """Return the features of a household's faces.
+
+    Args:
+        network: Makes them.
+        household: Its pictures.
+        copies: How many copies of each photo are made, as its cameras would see it.
+        draw: Of the copies.
+    """
+    views = household.views
+    photos, photo_owners = household.photos, household.photo_owners
+    frames, frame_owners = household.frames, household.frame_owners
+    seen = list(views.values()) or list(CAMERAS.values())
+
+    def pictures() -> Iterator[Pixels]:
+        for photo in photos:
+            yield plain(photo)
+        for photo in photos:
+            for _ in range(copies):
+                yield imitate(place(photo, draw), seen[int(draw.integers(len(seen)))], draw)
+        for frame in frames:
+            yield plain(frame)
+
+    n, m = len(photos), len(frames)
+    numbers = np.arange(n)
+    rows = Rows(
+        network.extract_all(pictures()),
+        np.concatenate((photo_owners, np.repeat(photo_owners, copies), frame_owners)).astype(np.int64),
+        np.concatenate((numbers, np.repeat(numbers, copies), n + np.arange(m))).astype(np.int64),
+        np.concatenate((np.ones(n), np.full(n * copies, 1 / max(1, copies)), np.ones(m))).astype(np.float32),
+        np.concatenate((np.zeros(n), np.ones(n * copies + m))).astype(np.bool_),
+        np.concatenate((np.ones(n), np.zeros(n * copies + m))).astype(np.bool_),
+    )
+    return Material(household.users, rows, n, copies)
+
+
+# --- what is wrong with it ------------------------------------------------------------------------------------------
+
+
+def doubts_of(material: Material, head: Features, cohort: Cohort) -> list[str]:
+    """Return what is wrong with the material, a sentence each that names the users; of nothing wrong: none."""
+    rows, n = material.rows, material.photos
+    made, owners = templates(head, rows.features), rows.owners
+    told = _faceless(material, head, cohort)
+    told += _one_picture(material, made[:n])
+    told += _misplaced(material, made[:n])
+    means = _means(material, made)
+    alike = np.triu(means @ means.T, 1)
+    for one, two in zip(*np.nonzero(alike >= SAME_PERSON), strict=True):
+        told.append(f"{material.users[one]} and {material.users[two]} look like one person ({alike[one, two]:.2f})")
+    start = material.first_frame
+    for user, name in enumerate(material.users):
+        theirs = made[start:][owners[start:] == user]
+        if not len(theirs) or not means[user].any():
+            continue
+        scores = (theirs @ means.T).mean(axis=0)
+        own, other = float(scores[user]), int(np.argmax(np.where(np.arange(len(scores)) == user, -1.0, scores)))
+        if own < UNLIKE_FRAMES:
+            told.append(f"the confirmed frames of {name} do not look like {name}'s photos ({own:.2f})")
+        elif scores[other] > max(UNLIKE, own + CLEARLY):
+            told.append(f"the confirmed frames of {name} look like {material.users[other]} ({scores[other]:.2f})")
+    return told
+
+
+def usable(material: Material, head: Features) -> Material:
+    """Return the material in which repeated photos and frames that show nothing weigh nothing."""
+    rows, n = material.rows, material.photos
+    made = templates(head, rows.features)
+    kept = np.ones(len(rows.owners), np.bool_)
+    first = distinct(made[:n], rows.owners[:n])
+    kept[:n] = first
+    kept[n : material.first_frame] = np.repeat(first, material.copies)
+    means = _means(material, made)
+    frames = np.arange(material.first_frame, len(kept))
+    owned = frames[rows.owners[frames] >= 0]
+    kept[owned] = (made[owned] * means[rows.owners[owned]]).sum(axis=1) >= LEAST_FRAME
+    probes = rows.probes & kept
+    weights = np.where(kept, rows.weights, 0).astype(np.float32)
+    changed = Rows(rows.features, rows.owners, rows.items, weights, probes, rows.photos & kept)
+    return Material(material.users, changed, n, material.copies)
+
+
+def distinct(made: Features, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell of each photo, templates (n, d), whether no earlier one of its user is the same picture."""
+    kept = np.ones(len(owners), np.bool_)
+    for user in np.unique(owners):
+        theirs = np.flatnonzero(owners == user)
+        alike = np.tril(made[theirs] @ made[theirs].T, -1)
+        kept[theirs] = ~(alike >= SAME_PICTURE).any(axis=1)
+    return kept
+
+
+def _means(material: Material, made: Features) -> Features:
+    """Return the mean direction of each user's photos and copies, float32 (users, d); zeros without any."""
+    start = material.first_frame
+    sums = np.zeros((len(material.users), made.shape[1]), np.float32)
+    np.add.at(sums, material.rows.owners[:start], made[:start] * material.rows.weights[:start, None])
+    return np.asarray(sums / np.maximum(1e-9, np.linalg.norm(sums, axis=1, keepdims=True)), np.float32)
+
+
+def _faceless(material: Material, head: Features, cohort: Cohort) -> list[str]:
+    """Name the users with photos whose template, before it is brought to unit length, is too short for a face."""
+    clean = np.concatenate([part.seen(CLEAN).features for part in (cohort.replay, cohort.outsiders)])
+    least = FAINT * float(np.linalg.norm(clean @ head.T, axis=1).min())
+    lengths = np.linalg.norm(material.rows.features[: material.photos] @ head.T, axis=1)
+    return [
+        f"a photo of {material.users[user]} shows no face"
+        for user in np.unique(material.rows.owners[: material.photos][lengths < least])
+    ]
+
+
+def _one_picture(material: Material, made: Features) -> list[str]:
+    """Name the users most of whose photos are one picture."""
+    owners = material.rows.owners[: material.photos]
+    kept = distinct(made, owners)
+    told = []
+    for user, name in enumerate(material.users):
+        theirs = kept[owners == user]
+        if len(theirs) >= MANY_COPIES and theirs.sum() * 2 <= len(theirs):
+            told.append(f"{len(theirs)} photos of {name} are {int(theirs.sum())} picture(s): enroll others")
+    return told
+
+
+def _misplaced(material: Material, made: Features) -> list[str]:
+    """Name the users with a photo that is like none of their others, or more like another user's."""
+    owners = material.rows.owners[: material.photos]
+    alike = made @ made.T
+    np.fill_diagonal(alike, -1.0)
+    same = owners[:, None] == owners[None, :]
+    own = np.where(same, alike, -1.0).max(axis=1, initial=-1.0)
+    others = np.where(same, -1.0, alike)
+    told: list[str] = []
+    for photo in range(len(owners)):
+        name = material.users[owners[photo]]
+        if own[photo] == -1.0:  # their only photo
+            continue
+        nearest = int(np.argmax(others[photo]))
+        if others[photo, nearest] > max(2 * UNLIKE, own[photo] + CLEARLY):
+            told.append(f"a photo of {name} looks like {material.users[owners[nearest]]}")
+        elif own[photo] < UNLIKE:
+            told.append(f"a photo of {name} is like none of {name}'s others ({own[photo]:.2f})")
+    return list(dict.fromkeys(told))

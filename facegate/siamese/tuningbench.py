@@ -1,0 +1,177 @@
+"""`facegate bench finetune`: what fine-tuning is worth to households that it has never met, candidate by candidate.
+
+For each household every candidate gets its threshold from the cohort's outsiders, and is then counted on pictures that
+neither learning nor judging has seen: the users' other photos (FNMR) and other people (FMR), all as the door sees them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegate.core.judging import Share, Verdict
+from facegate.core.rates import accuracy, most_accurate, threshold_at
+from facegate.siamese.augment import plain
+from facegate.siamese.candidates import NOTHING, RECIPE, ways
+from facegate.siamese.cohort import read_cohort
+from facegate.siamese.corpus import Source
+from facegate.siamese.crossfit import at_the_door
+from facegate.siamese.export import read_onnx
+from facegate.siamese.finetuning import NETWORK, Learner, Recipe, concluded, learner_of
+from facegate.siamese.head import Features, templates
+from facegate.siamese.households import Drawn, Size
+from facegate.siamese.material import FeatureNetwork
+
+TARGETS: Final = (1e-3, 1e-4)
+SIZES: Final = (Size(10, 3, 20), Size(20, 3, 20), Size(10, 5, 20), Size(20, 5, 20), Size(10, 1, 0), Size(20, 1, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One candidate in one household at one target."""
+
+    missed: Share
+    passed: Share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs of good photos as features, float32 (n, 512) each, and whether they are mated."""
+
+    left: Features
+    right: Features
+    mated: NDArray[np.bool_]
+
+    def accuracy(self, head: Features) -> float:
+        """Return the share of pairs judged rightly at the best threshold."""
+        scores = (templates(head, self.left) * templates(head, self.right)).sum(axis=1).astype(np.float64)
+        own, other = scores[self.mated], scores[~self.mated]
+        return accuracy(most_accurate(mated=own, non_mated=other), mated=own, non_mated=other)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What one household tells.
+
+    Attributes:
+        size: How large it is.
+        light: How its camera sees.
+        verdicts: The judge's at each target.
+        reasons: The judge's.
+        counted: Candidate -> target -> counts.
+        pairs: Change of the accuracy on pairs of good photos, of other people; None where none were given.
+        seconds: That the run took, looking, judging and learning.
+    """
+
+    size: Size
+    light: str
+    verdicts: dict[float, Verdict]
+    reasons: dict[float, str]
+    counted: dict[str, dict[float, Counted]]
+    pairs: float | None
+    seconds: float
+
+
+class Bench:
+    """The network in charge, opened once for all households."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.trunk = read_onnx(folder / NETWORK)
+        self.cohort = read_cohort(folder, self.trunk)
+        self.network = FeatureNetwork(self.trunk, recipe.threads)
+
+    def pairs_of(self, source: Source, listing: Path) -> Pairs:
+        """Read pairs of photos of one source: path, tab, path, tab, 1 or 0; those without a face are passed over."""
+        rows = {path: at for at, path in enumerate(source.paths)}
+        lines = [line.split("\t") for line in listing.read_text("utf-8").splitlines() if line]
+        known = [(rows[one], rows[two], word == "1") for one, two, word in lines if one in rows and two in rows]
+        wanted = sorted({row for one, two, _ in known for row in (one, two)})
+        features = self.network.extract_all(plain(np.asarray(source.crops[row])) for row in wanted)
+        at = {row: number for number, row in enumerate(wanted)}
+        left, right = ([at[pair[side]] for pair in known] for side in (0, 1))
+        return Pairs(features[left], features[right], np.array([mated for _, _, mated in known], np.bool_))
+
+    def tell(self, drawn: Drawn, pairs: Pairs | None) -> Told:
+        """Fine-tune one household and count every candidate on what it has not seen."""
+        began = perf_counter()
+        learner = learner_of(self.trunk, self.cohort, drawn.household, self.recipe, self.network)
+        verdicts, reasons = {}, {}
+        for target in TARGETS:
+            tuned = concluded(replace(learner, recipe=replace(self.recipe, target_fmr=target)), lambda *_: None)
+            verdicts[target], reasons[target] = tuned.verdict, tuned.reason
+        seconds = (perf_counter() - began) / len(TARGETS)
+        change = None
+        if pairs is not None:
+            head = learner.learn(learner.material.rows, self.recipe.folds)
+            change = pairs.accuracy(head) - pairs.accuracy(learner.champion)
+        counted = self._counted(learner, drawn)
+        return Told(drawn.size, str(drawn.light), verdicts, reasons, counted, change, seconds)
+
+    def _counted(self, learner: Learner, drawn: Drawn) -> dict[str, dict[float, Counted]]:
+        """Count every candidate."""
+        outsiders = at_the_door(self.cohort.outsiders, learner.lights).features
+        unseen, strangers = (self.network.extract_all(iter(crops)) for crops in (drawn.unseen, drawn.strangers))
+        mine = np.arange(len(unseen)), drawn.unseen_owners
+        found: dict[str, dict[float, Counted]] = {}
+        for way in ways(learner):
+            mated, passing = way.score(unseen)[mine], way.score(strangers).ravel()
+            choosing = way.score(outsiders).ravel()
+            found[way.name] = {}
+            for target in TARGETS:
+                threshold = threshold_at(target, choosing).threshold
+                missed, passed = int((mated < threshold).sum()), int((passing >= threshold).sum())
+                found[way.name][target] = Counted(Share(missed, len(mated)), Share(passed, len(passing)))
+        return found
+
+
+def table(told: Sequence[Told], target: float) -> list[dict[str, Any]]:
+    """Return a row a candidate over households: mean FNMR, that relative to the champion's, better, worse, FMR."""
+    rows = []
+    base = [one.counted[NOTHING][target].missed.rate for one in told]
+    for name in told[0].counted:
+        rates = [one.counted[name][target].missed.rate for one in told]
+        missed, passed = (
+            _sum([getattr(one.counted[name][target], part) for one in told]) for part in Counted.__slots__
+        )
+        rows.append({
+            "candidate": name,
+            "fnmr": float(np.mean(rates)),
+            "relative": float(np.mean(rates) / np.mean(base)) if np.mean(base) else 1.0,
+            "better": sum(rate < was for rate, was in zip(rates, base, strict=True)),
+            "worse": sum(rate > was for rate, was in zip(rates, base, strict=True)),
+            "households": len(told),
+            "missed": missed.to_json(),
+            "outsiders_fmr": passed.to_json(),
+        })  # fmt: skip
+    return rows
+
+
+def bars(told: Sequence[Told], target: float) -> dict[str, Any]:
+    """Return what the judge was worth: how many were promoted, and how they did on what nobody had seen."""
+    promoted = [one for one in told if one.verdicts[target] is Verdict.PROMOTED]
+    was = [one.counted[NOTHING][target].missed.rate for one in promoted]
+    now = [one.counted[RECIPE][target].missed.rate for one in promoted]
+    changes = [one.pairs for one in told if one.pairs is not None]
+    return {
+        "target_fmr": target,
+        "households": len(told),
+        "promoted": len(promoted),
+        "refused": sum(one.verdicts[target] is Verdict.REFUSED for one in told),
+        "fnmr_before": float(np.mean(was)) if was else None,
+        "fnmr_after": float(np.mean(now)) if now else None,
+        "better": sum(new < old for new, old in zip(now, was, strict=True)),
+        "worse": sum(new > old for new, old in zip(now, was, strict=True)),
+        "outsiders_fmr": _sum([one.counted[RECIPE][target].passed for one in promoted]).to_json(),
+        "pairs_change_mean": float(np.mean(changes)) if changes else None,
+        "pairs_change_least": min(changes) if changes else None,
+        "seconds_mean": float(np.mean([one.seconds for one in told])),
+    }
+
+
+def _sum(shares: Sequence[Share]) -> Share:
+    return Share(sum(share.count for share in shares), sum(share.of for share in shares))
