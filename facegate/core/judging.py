@@ -4,12 +4,14 @@ Two trials of the same probes, one a network. Each gets the threshold at which s
 reach the target FMR; at that threshold are counted the users' own probes that fail (FNMR), and the strangers of another
 part, `checking`, that pass (FMR). The challenger is promoted if
 
-    1. FNMR falls, and the fall's lower bound is above zero: people are drawn with replacement, since the probes of one
-       person are not independent, and the networks are compared on the same draw;
+    1. FNMR falls, more users gain than lose, and the fall's lower bound is above zero: people are drawn with
+       replacement, since the probes of one person are not independent, and both networks are compared on each draw;
     2. the checking strangers' FMR is not above the target, nor above the champion's, by more than its bound;
     3. nothing is wrong with the material (`doubts`): then the verdict is `refused`, and says whom it is about.
 
-Otherwise it is kept on the shelf. Scores are similarities, and a score at the threshold matches, as in `core.rates`.
+Otherwise it is kept on the shelf. A target that is too low for so few strangers says nothing but where the luckiest of
+them stands, so the judge compares at the lowest FMR that they support. Scores are similarities, and a score at the
+threshold matches, as in `core.rates`.
 """
 
 from collections.abc import Sequence
@@ -25,6 +27,8 @@ from facegate.core.rates import clopper_pearson, threshold_at
 CONFIDENCE: Final = 0.95
 """Of the one-sided bound on the fall of FNMR."""
 ROUNDS: Final = 2000
+LEAST_REACHED: Final = 5
+"""So many comparisons of strangers must reach a threshold that is chosen by them."""
 LEAST_USERS: Final = 3
 """Fewer people than this prove nothing, however many pictures of them there are."""
 
@@ -143,6 +147,7 @@ def judge(
     """
     if not (np.array_equal(champion.users, challenger.users) and len(champion.mated)):
         raise ValueError("the trials are not of the same probes")
+    target_fmr = supported(target_fmr, min(len(champion.choosing), len(challenger.choosing)))
     before, after = figures(champion, target_fmr), figures(challenger, target_fmr)
     if doubts:
         return Judgement(Verdict.REFUSED, "; ".join(doubts), before, after)
@@ -152,12 +157,31 @@ def judge(
     if risen:
         return Judgement(Verdict.KEPT, risen, before, after)
     gained = (champion.mated < before.threshold).astype(np.float64) - (challenger.mated < after.threshold)
-    least = least_gain(gained, champion.users, draw)
+    least, balance = least_gain(gained, champion.users, draw), gainers_over_losers(gained, champion.users)
     told = (
         f"FNMR {_told(before.fnmr)} -> {_told(after.fnmr)}; the fall is at least {least:.2%} with"
         f" {CONFIDENCE:.0%} confidence; outsiders' FMR {_told(after.outsiders)}, target {target_fmr:g}"
     )
-    return Judgement(Verdict.PROMOTED if least > 0 else Verdict.KEPT, told, before, after)
+    return Judgement(Verdict.PROMOTED if least > 0 and balance > 0 else Verdict.KEPT, told, before, after)
+
+
+def supported(target_fmr: float, strangers: int) -> float:
+    """Return the target, or the lowest FMR that so many comparisons of strangers support, at most 1."""
+    return min(1.0, max(target_fmr, LEAST_REACHED / strangers))
+
+
+def gainers_over_losers(gained: Scores, users: NDArray[np.int64]) -> int:
+    """Return how many more users gain than lose."""
+    return int(np.sign(_sums(gained, users)[0]).sum())
+
+
+def _sums(gained: Scores, users: NDArray[np.int64]) -> tuple[Scores, Scores]:
+    """Return each user's gain and number of probes, in an order that does not depend on who is who."""
+    _, place = np.unique(users, return_inverse=True)
+    sums = np.bincount(place, gained).astype(np.float64)
+    counts = np.bincount(place).astype(np.float64)
+    order = np.lexsort((counts, sums))
+    return sums[order], counts[order]
 
 
 def least_gain(gained: Scores, users: NDArray[np.int64], draw: np.random.Generator) -> float:
@@ -168,11 +192,10 @@ def least_gain(gained: Scores, users: NDArray[np.int64], draw: np.random.Generat
         users: int64 (n,).
         draw: Draws the people.
     """
-    people, place = np.unique(users, return_inverse=True)
-    sums, counts = np.bincount(place, gained), np.bincount(place)
-    drawn = draw.integers(len(people), size=(ROUNDS, len(people)))
+    sums, counts = _sums(gained, users)
+    drawn = draw.integers(len(sums), size=(ROUNDS, len(sums)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return float(np.quantile(means, 1 - CONFIDENCE))
+    return float(np.quantile(means, 1 - CONFIDENCE, method="lower"))  # a value that was drawn, so its sign is exact
 
 
 def _risen(before: Figures, after: Figures) -> str:

@@ -27,10 +27,11 @@ NEAREST: Final = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """A candidate: its name, and what it makes of probes."""
+    """A candidate: its name, what it makes of probes, and the head whose scores its own are; None: of none."""
 
     name: str
     score: Score
+    head: Features | None = None
 
 
 def ways(learner: Learner) -> list[Way]:
@@ -42,17 +43,17 @@ def ways(learner: Learner) -> list[Way]:
     plain = rows.where(rows.photos)
     spoken = rows.where((rows.photos | ~np.isin(rows.items, rows.items[rows.photos])) & (rows.weights > 0))
     return [
-        Way(NOTHING, best(champion, plain)),
-        Way("frames as references", best(champion, spoken)),
-        Way("mean of photos", mean(champion, plain, users)),
-        Way("mean of photos and frames", mean(champion, spoken, users)),
-        Way("mean of photos, copies, frames", mean(champion, rows, users)),
-        Way("head only", best(head, plain)),
-        Way("head, frames as references", best(head, spoken)),
-        Way("head of low rank and mean of all", mean(low_rank, rows, users)),
+        Way(NOTHING, best(champion, plain), champion),
+        Way("frames as references", best(champion, spoken), champion),
+        Way("mean of photos", mean(champion, plain, users), champion),
+        Way("mean of photos and frames", mean(champion, spoken, users), champion),
+        Way("mean of photos, copies, frames", mean(champion, rows, users), champion),
+        Way("head only", best(head, plain), head),
+        Way("head, frames as references", best(head, spoken), head),
+        Way("head of low rank and mean of all", mean(low_rank, rows, users), low_rank),
         Way("adaptive s-norm, frames as references", normalised(learner, spoken)),
         Way("camera's shift taken off, frames as references", shifted(learner, spoken)),
-        Way(RECIPE, mean(head, rows, users)),
+        Way(RECIPE, mean(head, rows, users), head),
     ]
 
 

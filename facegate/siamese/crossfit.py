@@ -8,14 +8,19 @@ counted twice, and within it chooses the threshold or checks it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.judging import Trial
-from facegate.siamese.cohort import Strangers
+from facegate.core.rates import threshold_at
+from facegate.siamese.cohort import CLEAN, Strangers
 from facegate.siamese.head import Features, Rows, mean_references, templates
 from facegate.siamese.material import Material
+
+FEWEST: Final = 30
+"""Strangers who reach a score, for their share to be known to a third (the rule of 30)."""
 
 Learn = Callable[[Rows, int], Features]
 """Learns a head from rows; the number of the fold seeds it."""
@@ -112,6 +117,35 @@ def at_the_door(outsiders: Strangers, lights: NDArray[np.float64]) -> Strangers:
     kept = 1 + np.flatnonzero(lights > 0.05)  # noqa: PLR2004 - hardly ever seen
     chosen = np.isin(outsiders.lights, kept)
     return Strangers(outsiders.features[chosen], outsiders.people[chosen], outsiders.lights[chosen])
+
+
+def generic_scores(head: Features, outsiders: Strangers) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return scores of outsiders' good photos with door views: mated (n,), and non-mated (m,), with good ones, too."""
+    clean, doors = outsiders.seen(CLEAN), outsiders.lights != 0
+    known, seen = templates(head, clean.features), templates(head, outsiders.features[doors])
+    alike = np.clip(known @ seen.T, -1, 1)
+    same = clean.people[:, None] == outsiders.people[doors][None, :]
+    good = np.clip(known @ known.T, -1, 1)[np.triu_indices(len(known), 1)]
+    return alike[same], np.concatenate((alike[~same], good))
+
+
+def threshold_for(target: float, choosing: NDArray[np.float64], generic: NDArray[np.float32] | None) -> float:
+    """Return the threshold at which strangers reach a household's references in a share `target` of comparisons.
+
+    Where too few are compared with the household itself, their share is counted where it can be, and the tail above is
+    that of strangers among themselves, so many times heavier or lighter: as a door is armed (`core.arming`).
+
+    Args:
+        target: The FMR wanted.
+        choosing: Scores of strangers with users.
+        generic: Scores of strangers with one another; None: only `choosing` counts.
+    """
+    if generic is None or target * len(choosing) >= FEWEST:
+        return threshold_at(target, choosing).threshold
+    seen = FEWEST / len(choosing)
+    at = float(np.partition(choosing, -FEWEST)[-FEWEST])
+    heavier = seen / max(1 / len(generic), float((generic >= at).mean()))
+    return threshold_at(min(1.0, target / heavier), generic).threshold
 
 
 def photo_references(head: Features, rows: Rows) -> References:

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration, calibrate
 from facegate.core.judging import LEAST_USERS, NO_FIGURES, Figures, Judgement, Trial, Verdict, judge
-from facegate.siamese.cohort import CLEAN, Cohort, Strangers, read_cohort
-from facegate.siamese.crossfit import at_the_door, trials
+from facegate.siamese.cohort import Cohort, Strangers, read_cohort
+from facegate.siamese.crossfit import at_the_door, generic_scores, trials
 from facegate.siamese.export import read_onnx, write_onnx
-from facegate.siamese.head import Features, HeadPlan, Rows, learn_head, mean_references, templates
+from facegate.siamese.head import Features, HeadPlan, Rows, learn_head, mean_references
 from facegate.siamese.household import NOBODY, Household
 from facegate.siamese.material import FeatureNetwork, Material, copies_for, doubts_of, features_of, lights_of, usable
 from facegate.siamese.networks import Trunk, use_threads
@@ -226,10 +226,14 @@ def concluded(learner: Learner, say: Report) -> Tuned:
     evidence = learner.evidence()
     if evidence is None:
         return nothing(Verdict.KEPT, "no photo or frame can be held out to judge on: give users a second photo")
-    recipe = learner.recipe
-    judgement = judge(*evidence, target_fmr=recipe.target_fmr, draw=np.random.default_rng(recipe.seed))
+    judgement = judged(learner, evidence, learner.recipe.target_fmr)
     say("learn", 0.8)
     return learner.tuned(judgement, *evidence)
+
+
+def judged(learner: Learner, evidence: tuple[Trial, Trial], target_fmr: float) -> Judgement:
+    """Return the judge's word on the evidence."""
+    return judge(*evidence, target_fmr=target_fmr, draw=np.random.default_rng(learner.recipe.seed))
 
 
 def learner_of(
@@ -272,17 +276,12 @@ def calibration_of(head: Features, outsiders: Strangers) -> Calibration:
 
     Its model is `TO_BE_NAMED`, since the network has no digest yet.
     """
-    clean = outsiders.seen(CLEAN)
-    doors = outsiders.lights != 0
-    known, seen = templates(head, clean.features), templates(head, outsiders.features[doors])
-    alike = np.clip(known @ seen.T, -1, 1)
-    same = clean.people[:, None] == outsiders.people[doors][None, :]
-    upper = np.triu_indices(len(known), 1)
-    good = np.clip(known @ known.T, -1, 1)[upper]
+    mated, non_mated = generic_scores(head, outsiders)
+    people = len(np.unique(outsiders.people))
     return calibrate(
         model=TO_BE_NAMED,
-        source=f"{len(clean.people)} people on whom nothing was trained, good photos and made-up door views of them",
-        people=len(clean.people),
-        mated=alike[same],
-        non_mated=np.concatenate((alike[~same], good)),
+        source=f"{people} people on whom nothing was trained, good photos and made-up door views of them",
+        people=people,
+        mated=mated,
+        non_mated=non_mated,
     )

@@ -5,7 +5,7 @@ neither learning nor judging has seen: the users' other photos (FNMR) and other 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.judging import Share, Verdict
-from facegate.core.rates import accuracy, most_accurate, threshold_at
+from facegate.core.rates import accuracy, most_accurate
 from facegate.siamese.augment import plain
 from facegate.siamese.candidates import NOTHING, RECIPE, ways
 from facegate.siamese.cohort import read_cohort
 from facegate.siamese.corpus import Source
-from facegate.siamese.crossfit import at_the_door
+from facegate.siamese.crossfit import at_the_door, generic_scores, threshold_for
 from facegate.siamese.export import read_onnx
-from facegate.siamese.finetuning import NETWORK, Learner, Recipe, concluded, learner_of
+from facegate.siamese.finetuning import NETWORK, Learner, Recipe, judged, learner_of
 from facegate.siamese.head import Features, templates
 from facegate.siamese.households import Drawn, Size
-from facegate.siamese.material import FeatureNetwork
+from facegate.siamese.material import FeatureNetwork, doubts_of
 
 TARGETS: Final = (1e-3, 1e-4)
 SIZES: Final = (Size(10, 3, 20), Size(20, 3, 20), Size(10, 5, 20), Size(20, 5, 20), Size(10, 1, 0), Size(20, 1, 0))
@@ -100,14 +100,11 @@ class Bench:
         """Fine-tune one household and count every candidate on what it has not seen."""
         began = perf_counter()
         learner = learner_of(self.trunk, self.cohort, drawn.household, self.recipe, self.network)
-        verdicts, reasons = {}, {}
-        for target in TARGETS:
-            tuned = concluded(replace(learner, recipe=replace(self.recipe, target_fmr=target)), lambda *_: None)
-            verdicts[target], reasons[target] = tuned.verdict, tuned.reason
-        seconds = (perf_counter() - began) / len(TARGETS)
+        verdicts, reasons = verdicts_on(learner)
+        head = learner.learn(learner.material.rows, self.recipe.folds)
+        seconds = perf_counter() - began
         change = None
         if pairs is not None:
-            head = learner.learn(learner.material.rows, self.recipe.folds)
             change = pairs.accuracy(head) - pairs.accuracy(learner.champion)
         counted = self._counted(learner, drawn)
         return Told(drawn.size, str(drawn.light), verdicts, reasons, counted, change, seconds)
@@ -118,15 +115,34 @@ class Bench:
         unseen, strangers = (self.network.extract_all(iter(crops)) for crops in (drawn.unseen, drawn.strangers))
         mine = np.arange(len(unseen)), drawn.unseen_owners
         found: dict[str, dict[float, Counted]] = {}
+        generic: dict[int, NDArray[np.float32]] = {}
         for way in ways(learner):
             mated, passing = way.score(unseen)[mine], way.score(strangers).ravel()
             choosing = way.score(outsiders).ravel()
+            among = None
+            if way.head is not None:
+                among = generic.setdefault(id(way.head), generic_scores(way.head, self.cohort.outsiders)[1])
             found[way.name] = {}
             for target in TARGETS:
-                threshold = threshold_at(target, choosing).threshold
+                threshold = threshold_for(target, choosing, among)
                 missed, passed = int((mated < threshold).sum()), int((passing >= threshold).sum())
                 found[way.name][target] = Counted(Share(missed, len(mated)), Share(passed, len(passing)))
         return found
+
+
+def verdicts_on(learner: Learner) -> tuple[dict[float, Verdict], dict[float, str]]:
+    """Return verdict and reason at each target, as `finetuning.concluded` comes to them."""
+    doubts = doubts_of(learner.seen, learner.champion, learner.cohort)
+    if doubts:
+        return dict.fromkeys(TARGETS, Verdict.REFUSED), dict.fromkeys(TARGETS, "; ".join(doubts))
+    evidence = learner.evidence()
+    if evidence is None:
+        return dict.fromkeys(TARGETS, Verdict.KEPT), dict.fromkeys(TARGETS, "nothing can be held out")
+    words = {target: judged(learner, evidence, target) for target in TARGETS}
+    return (
+        {target: word.verdict for target, word in words.items()},
+        {target: word.reason for target, word in words.items()},
+    )
 
 
 def table(told: Sequence[Told], target: float) -> list[dict[str, Any]]:
