@@ -6,6 +6,7 @@ process that meets torch. The daemon starts the same child.
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -121,7 +122,8 @@ def learn(material: "Material", folder: Path, report: "Report", settings: Settin
     target = per_comparison(settings.gate.target_fmr, len(material.users))
     recipe = Recipe(seed=seed, target_fmr=target, threads=settings.verifier.threads)
     report("learn", 0.0)
-    return lesson_of(finetune(household, folder, recipe, lambda _, share: report("learn", share)))
+    tuned = finetune(household, folder, recipe, lambda _, share: report("learn", share))
+    return replace(lesson_of(tuned), references=tuned.references)
 
 
 def strangers_under(folder: Path) -> "Templates":

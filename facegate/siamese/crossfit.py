@@ -129,7 +129,29 @@ def generic_scores(head: Features, outsiders: Strangers) -> tuple[NDArray[np.flo
     return alike[same], np.concatenate((alike[~same], good))
 
 
-def threshold_for(target: float, choosing: NDArray[np.float64], generic: NDArray[np.float32] | None) -> float:
+@dataclass(frozen=True, slots=True, eq=False)
+class Tail:
+    """The highest scores of strangers with one another, descending, and how many there are in all."""
+
+    highest: NDArray[np.float32]
+    count: int
+
+    def fmr(self, score: float) -> float:
+        """Return the share at or above a score, at least that of one."""
+        return max(1, int(np.searchsorted(-self.highest, -score, "right"))) / self.count
+
+    def score(self, fmr: float) -> float:
+        """Return a score that at most so many reach."""
+        return float(self.highest[min(len(self.highest) - 1, int(fmr * self.count))]) + 1e-6
+
+
+def tail_of(scores: NDArray[np.float32], share: float = 0.02) -> Tail:
+    """Return the highest share of scores."""
+    kept = max(1, round(share * len(scores)))
+    return Tail(-np.sort(-np.partition(scores, -kept)[-kept:]), len(scores))
+
+
+def threshold_for(target: float, choosing: NDArray[np.float64], generic: Tail | None) -> float:
     """Return the threshold at which strangers reach a household's references in a share `target` of comparisons.
 
     Where too few are compared with the household itself, their share is counted where it can be, and the tail above is
@@ -138,14 +160,13 @@ def threshold_for(target: float, choosing: NDArray[np.float64], generic: NDArray
     Args:
         target: The FMR wanted.
         choosing: Scores of strangers with users.
-        generic: Scores of strangers with one another; None: only `choosing` counts.
+        generic: Of strangers with one another; None: only `choosing` counts.
     """
     if generic is None or target * len(choosing) >= FEWEST:
         return threshold_at(target, choosing).threshold
-    seen = FEWEST / len(choosing)
     at = float(np.partition(choosing, -FEWEST)[-FEWEST])
-    heavier = seen / max(1 / len(generic), float((generic >= at).mean()))
-    return threshold_at(min(1.0, target / heavier), generic).threshold
+    heavier = FEWEST / len(choosing) / generic.fmr(at)
+    return max(at, generic.score(target / heavier))
 
 
 def photo_references(head: Features, rows: Rows) -> References:

@@ -93,9 +93,8 @@ class Tuned:
         calibration: What its scores mean; its model id is to be filled in (`dataclasses.replace`).
         frames_as_references: Under the challenger confirmed frames are references too.
         curves: For a picture; None where nothing was compared.
-        references: The challenger's reference of each enrolled photo, float32 (n, d), in their order: all photos of a
-            user have the same, their mean. None where nothing was learnt.
-        frame_references: The same of each frame, float32 (m, d); zeros for those of nobody.
+        references: What stands for each user under the challenger, float32 (users, d), of unit length: the mean of all
+            that is known of them. None where nothing was learnt.
     """
 
     verdict: Verdict
@@ -107,7 +106,6 @@ class Tuned:
     frames_as_references: bool
     curves: Curves | None
     references: NDArray[np.float32] | None = None
-    frame_references: NDArray[np.float32] | None = None
 
 
 def finetune(household: Household, model_folder: Path, recipe: Recipe, report: Report | None = None) -> Tuned:
@@ -202,7 +200,6 @@ class Learner:
         head = self.learn(self.material.rows, self.recipe.folds)
         means = mean_references(head, self.material.rows, len(self.household.users))
         owners = self.household.frame_owners
-        of_frames = np.where((owners >= 0)[:, None], means[np.maximum(owners, 0)], np.float32(0))
         return Tuned(
             judgement.verdict,
             judgement.reason,
@@ -212,8 +209,7 @@ class Learner:
             calibration=calibration_of(head, self.cohort.outsiders),
             frames_as_references=bool((owners >= 0).any()),
             curves=Curves(_scores(before, judgement.before), _scores(after, judgement.after)),
-            references=means[self.household.photo_owners],
-            frame_references=np.asarray(of_frames, np.float32),
+            references=means,
         )
 
 

@@ -19,7 +19,7 @@ from facegate.siamese.augment import plain
 from facegate.siamese.candidates import NOTHING, RECIPE, ways
 from facegate.siamese.cohort import read_cohort
 from facegate.siamese.corpus import Source
-from facegate.siamese.crossfit import at_the_door, generic_scores, threshold_for
+from facegate.siamese.crossfit import Tail, at_the_door, generic_scores, tail_of, threshold_for
 from facegate.siamese.export import read_onnx
 from facegate.siamese.finetuning import NETWORK, Learner, Recipe, judged, learner_of
 from facegate.siamese.head import Features, templates
@@ -115,13 +115,14 @@ class Bench:
         unseen, strangers = (self.network.extract_all(iter(crops)) for crops in (drawn.unseen, drawn.strangers))
         mine = np.arange(len(unseen)), drawn.unseen_owners
         found: dict[str, dict[float, Counted]] = {}
-        generic: dict[int, NDArray[np.float32]] = {}
+        generic: dict[int, Tail] = {}
         for way in ways(learner):
             mated, passing = way.score(unseen)[mine], way.score(strangers).ravel()
             choosing = way.score(outsiders).ravel()
             among = None
             if way.head is not None:
-                among = generic.setdefault(id(way.head), generic_scores(way.head, self.cohort.outsiders)[1])
+                among = generic.get(id(way.head)) or tail_of(generic_scores(way.head, self.cohort.outsiders)[1])
+                generic[id(way.head)] = among
             found[way.name] = {}
             for target in TARGETS:
                 threshold = threshold_for(target, choosing, among)

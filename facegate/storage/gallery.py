@@ -83,16 +83,21 @@ class SqlGallery:
         rows = connection.execute(statement).all()
         if not rows:
             return nobody(model)
+        seen: set[tuple[int, bytes]] = set()  # where one reference stands for all photos of a user, it stands once
         dimension = rows[0].dimension
         users: dict[str, int] = {}
         owners = np.empty(len(rows), np.int64)
         templates = np.empty((len(rows), dimension), np.float32)
-        for index, (user_id, slug, digest, size, sealed) in enumerate(rows):
+        for user_id, slug, digest, size, sealed in rows:
             plain = self._vault.open(sealed, template_place(user_id, digest, model))
             if size != dimension or len(plain) != dimension * LITTLE.itemsize:
                 raise NotReadyError(f"A reference of {slug} has another size than its model", "Enroll that user again")
-            templates[index] = np.frombuffer(plain, LITTLE)
-            owners[index] = users.setdefault(slug, len(users))
+            if (user_id, plain) in seen:
+                continue
+            templates[len(seen)] = np.frombuffer(plain, LITTLE)
+            owners[len(seen)] = users.setdefault(slug, len(users))
+            seen.add((user_id, plain))
+        templates, owners = templates[: len(seen)], owners[: len(seen)]
         templates.flags.writeable = False
         owners.flags.writeable = False
         return References(model, templates, owners, tuple(users))

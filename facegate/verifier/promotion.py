@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from facegate.core.calibration import Calibration
@@ -74,6 +76,8 @@ class Lesson:
         network: ONNX of the challenger; None where nothing was learnt or it is not to be kept.
         calibration: What its scores mean; its model id is filled in here.
         frames_as_references: Under the challenger confirmed frames are references, too.
+        references: What stands for each user under the challenger, float32 (users, d), in the material's order, of
+            unit length; None: the templates of their photos do.
         curves: The judge's scores, for the picture.
     """
 
@@ -84,6 +88,7 @@ class Lesson:
     network: bytes | None = field(default=None, repr=False)
     calibration: Calibration | None = None
     frames_as_references: bool = False
+    references: NDArray[np.float32] | None = field(default=None, repr=False)
     curves: tuple[Curve, ...] = ()
 
 
@@ -153,7 +158,7 @@ class Tuning:
             return self.storage.runs.finish(run.number, replace(outcome, verdict=verdict), _now())
         challenger = self._written(run, champion, lesson)
         outcome = replace(outcome, challenger=challenger.id, on_shelf=True)
-        move = Move(self.storage, self.settings, run, champion, challenger, material, position)
+        move = Move(self.storage, self.settings, run, champion, challenger, material, position, lesson.references)
         if lesson.verdict == PROMOTED and not (unfit := self._unfit(challenger)):
             self._keep_strangers(champion, challenger)
             done, gone = move.promote(outcome, self.report)
@@ -272,6 +277,7 @@ class Move:
     challenger: Model
     material: Material
     position: int
+    references: NDArray[np.float32] | None = None
 
     def promote(self, outcome: Outcome, report: Report) -> tuple[Run, set[str]]:
         """Put the challenger in charge, or into the shadow first; return the row and the models that are to go.
@@ -302,6 +308,7 @@ class Move:
             self.storage,
             self.challenger,
             write,
+            given=self._learnt(),
             threads=self.settings.verifier.threads,
             watch=lambda count: report("look", min(1.0, count / total)),
         )
@@ -317,6 +324,12 @@ class Move:
             done = runs.finish(connection, self.run.number, outcome, _now())
             return done, self._surplus(connection)
 
+    def _learnt(self) -> "dict[int, Template]":
+        """Return the reference of each stored photo that was learnt from: its user's, the same for all of theirs."""
+        if self.references is None:
+            return {}
+        return {photo: self.references[user] for photo, user in self.material.stored.items()}
+
     def _confirmed_photos(self) -> dict[str, list[NewPhoto]]:
         """Return the confirmed frames as photos of their users with templates of the challenger, if it wants them."""
         if "confirmed" not in self.challenger.origins:
@@ -324,6 +337,9 @@ class Move:
         crops = ((number, one.crop) for number, one in enumerate(self.material.confirmed))
         extractor = self.challenger.extractor(self.settings.verifier.threads)
         made: dict[int, Template] = templates_of(crops, extractor, lambda _: None)
+        if self.references is not None:
+            places = {slug: at for at, slug in enumerate(self.material.users)}
+            made = {n: self.references[places[one.user]] for n, one in enumerate(self.material.confirmed)}
         photos: dict[str, list[NewPhoto]] = {}
         for number, one in enumerate(self.material.confirmed):
             told = {"camera": one.camera, "decision": one.decision}

@@ -6,7 +6,7 @@ put in charge, so this one is not.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +37,7 @@ def in_one_move(
     model: Model,
     write: Callable[[Connection], None],
     *,
+    given: "Mapping[int, Template] | None" = None,
     threads: int = 1,
     watch: Watch = lambda _: None,
 ) -> int:
@@ -46,6 +47,7 @@ def in_one_move(
         storage: Where everything is.
         model: The model.
         write: Does the rest within the transaction; may be called again after its transaction was undone.
+        given: References that are there already, by the photo's number; only the others are made.
         threads: Of ONNX Runtime.
         watch: Is told how many photos were looked at.
 
@@ -55,7 +57,7 @@ def in_one_move(
     Raises:
         NotReadyError: Photos come in faster than they can be looked at; nothing was done.
     """
-    made: dict[int, Template] = {}
+    made: dict[int, Template] = dict(given or {})
     for _ in range(TRIES):
         made |= missing_templates(storage, model, passing=made, threads=threads, watch=watch)
         with contextlib.suppress(_IncompleteError), writing(storage.engine) as connection:

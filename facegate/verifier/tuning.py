@@ -69,6 +69,7 @@ class Material:
         frame_cameras: (m,): slug of each frame's camera.
         views: What each camera sees.
         confirmed: The frames that show a user.
+        stored: Number of each stored photo that was learnt from, enrolled or confirmed before -> index into `users`.
         digest: SHA-256 of all that.
     """
 
@@ -82,6 +83,7 @@ class Material:
     frame_cameras: tuple[str, ...]
     views: Mapping[str, View]
     confirmed: tuple[Confirmed, ...]
+    stored: Mapping[int, int]
     digest: str
 
 
@@ -108,7 +110,8 @@ def gather(storage: Storage) -> Material:
     ids = {photo.user: photo.user_id for photo in photos}
     users = tuple(sorted(ids))
     index = {slug: number for number, slug in enumerate(users)}
-    confirmed, faces = _frames(storage, index)
+    former = [photo for photo in storage.photos.every((CONFIRMED,)) if photo.user in index]
+    confirmed, faces = _frames(storage, index, former)
     enrolled = [_Face(photo.digest, index[photo.user], NOBODY, "", photo.crop) for photo in photos]
     views = views_of(storage.views)
     return Material(
@@ -122,11 +125,14 @@ def gather(storage: Storage) -> Material:
         frame_cameras=tuple(face.camera for face in faces),
         views=views,
         confirmed=tuple(confirmed),
+        stored={photo.id: index[photo.user] for photo in (*photos, *former)},
         digest=_digest([ids[slug] for slug in users], [*enrolled, *faces], views),
     )
 
 
-def _frames(storage: Storage, index: Mapping[str, int]) -> tuple[list[Confirmed], list[_Face]]:
+def _frames(
+    storage: Storage, index: Mapping[str, int], former: Iterable[StoredPhoto]
+) -> tuple[list[Confirmed], list[_Face]]:
     """Return the frames that show a user, and all that say something, the newest of at most `MOST_PICTURES`."""
     confirmed: list[Confirmed] = []
     faces: list[_Face] = []
@@ -142,8 +148,8 @@ def _frames(storage: Storage, index: Mapping[str, int]) -> tuple[list[Confirmed]
             word = (spoken.word, spoken.word_user)
             confirmed.append(Confirmed(said.owner, digest, frame.decision, word, frame.camera, frame.crop))
     known = {face.name for face in faces}
-    for photo in storage.photos.every((CONFIRMED,)):
-        if photo.digest not in known and photo.user in index:  # the decision is forgotten, what it showed is not
+    for photo in former:
+        if photo.digest not in known:  # the decision is forgotten, what it showed is not
             camera = str(photo.quality.get("camera", ""))
             faces.append(_Face(photo.digest, index[photo.user], NOBODY, camera, photo.crop))
     return confirmed, faces[-MOST_PICTURES:]

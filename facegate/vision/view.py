@@ -181,16 +181,16 @@ def statistics_from_json(document: Mapping[str, Any]) -> ViewStatistics:
     """
     try:
         return ViewStatistics({Light(name): _sums(entry) for name, entry in document.items()})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"no statistics of a view: {error!r}") from error
 
 
 def _sums(entry: Mapping[str, Any]) -> Sums:
     numbers = [float(entry["faces"]), *map(float, entry["sums"]), *map(float, entry["squares"])]
     if len(entry["sums"]) != len(MEASURES) or len(entry["squares"]) != len(MEASURES):
-        raise ValueError("no statistics of a view: six sums and six squares are wanted")
+        raise ValueError("six sums and six squares are wanted")
     if not np.isfinite(numbers).all() or numbers[0] < 0:
-        raise ValueError("no statistics of a view: a number is not finite")
+        raise ValueError("a number is not finite")
     return Sums(numbers[0], tuple(numbers[1:7]), tuple(numbers[7:]))
 
 
