@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facegate.commands.ablation import ablate
+from facegate.commands.cohort import cohort
 from facegate.commands.importing import fetch, import_model
 from facegate.commands.oneshot import train_oneshot
 from facegate.commands.output import print_json, print_table, say, warn
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The networks.", no_args_is_help=True, add_completion=False)
 app.command("train")(train)
+app.command("cohort")(cohort)
 app.command("ablate")(ablate)
 app.command("import")(import_model)
 app.command("fetch")(fetch)

@@ -12,6 +12,8 @@ the file.
 """
 
 import hashlib
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -133,7 +135,7 @@ def read_cohort(folder: Path, trunk: Trunk) -> Cohort:
             cut, owner = int(arrays["replay"]), str(arrays["trunk"])
         if not len(features) == len(people) == len(lights) or not np.isfinite(features).all():
             raise ValueError("its parts do not fit")  # noqa: TRY301
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise NotReadyError(
             f"{path.name} of {folder.name} cannot be read ({error})", "Fine-tune a network that ships its strangers"
         ) from error

@@ -1,9 +1,9 @@
 """The judge's evidence: faces that no network and no reference was made from, and strangers who were never learnt from.
 
 Cross-fitting. Each user's photos and frames are dealt into folds. For every fold a head is learnt from the others, and
-the faces of the fold are probes against references made of the others; so it is done for the champion, too, with its
-own head and its own way: photos only, the best of them counts. Each outsider belongs to one fold, so that nobody is
-counted twice, and within it chooses the threshold or checks it.
+the faces of the fold are probes, each against a reference made without its own photo or frame; so it is done for the
+champion, too, with its own head and its own way: photos only, the best of them counts. Each outsider belongs to one
+fold, so that nobody is counted twice, and within it chooses the threshold or checks it.
 """
 
 from collections.abc import Callable
@@ -62,20 +62,22 @@ def trials(
     before, after = _Scores([], [], []), _Scores([], [], [])
     whose: list[NDArray[np.int64]] = []
     for fold in range(folds):
-        rest = rows.where(fold_of != fold)
-        old = photo_references(champion, rest)
-        probes = rows.where((fold_of == fold) & rows.probes & np.isin(rows.owners, old.owners))
-        if not len(probes.owners):
+        probes = np.flatnonzero((fold_of == fold) & rows.probes)
+        old = left_out_best(champion, rows, probes)
+        probes, old = probes[old > -np.inf], old[old > -np.inf]
+        if not len(probes):
             continue
-        head = learn(rest, fold)
-        new = References(mean_references(head, rest, len(material.users)), np.arange(len(material.users)))
-        new = References(new.templates[np.unique(old.owners)], np.unique(old.owners))
-        whose.append(probes.owners)
+        head = learn(rows.where(fold_of != fold), fold)
+        whose.append(rows.owners[probes])
+        before.mated.append(old)
+        after.mated.append(left_out_mean(head, rows, probes, len(material.users)))
+        known = np.unique(rows.owners[rows.photos])
+        new = References(mean_references(head, rows, len(material.users))[known], known)
         parts = [strangers[2 * fold], strangers[2 * fold + 1]]
-        for scores, weights, references in ((before, champion, old), (after, head, new)):
-            best = best_scores(templates(weights, probes.features), references)
-            mine = np.searchsorted(np.unique(references.owners), probes.owners)
-            scores.mated.append(best[np.arange(len(mine)), mine])
+        for scores, weights, references in (
+            (before, champion, photo_references(champion, rows)),
+            (after, head, new),
+        ):
             for kept, part in zip((scores.choosing, scores.checking), parts, strict=True):
                 kept.append(best_scores(templates(weights, part.features), references).ravel())
     if not whose:
@@ -86,6 +88,29 @@ def trials(
         for scores in (before, after)
     )
     return one, two
+
+
+def left_out_best(head: Features, rows: Rows, probes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return each probe's best score with its user's other photos, float64 (n,); minus infinity where none is left."""
+    made, photos = templates(head, rows.features), np.flatnonzero(rows.photos)
+    alike = np.clip(made[probes] @ made[photos].T, -1, 1).astype(np.float64)
+    usable = (rows.owners[probes][:, None] == rows.owners[photos]) & (rows.items[probes][:, None] != rows.items[photos])
+    return np.asarray(np.where(usable, alike, -np.inf).max(axis=1, initial=-np.inf), np.float64)
+
+
+def left_out_mean(head: Features, rows: Rows, probes: NDArray[np.int64], users: int) -> NDArray[np.float64]:
+    """Return each probe's score with the mean of its user's other photos, their copies, and frames: float64 (n,)."""
+    made = templates(head, rows.features)
+    weighed = made * rows.weights[:, None]
+    known = rows.owners >= 0
+    sums = np.zeros((users, made.shape[1]), np.float32)
+    np.add.at(sums, rows.owners[known], weighed[known])
+    items, place = np.unique(rows.items, return_inverse=True)
+    of_item = np.zeros((len(items), made.shape[1]), np.float32)
+    np.add.at(of_item, place, weighed)
+    rest = sums[rows.owners[probes]] - of_item[place[probes]]
+    lengths = np.maximum(1e-9, np.linalg.norm(rest, axis=1))
+    return np.asarray((made[probes] * rest).sum(axis=1) / lengths, np.float64)
 
 
 def deal(rows: Rows, folds: int, draw: np.random.Generator) -> NDArray[np.int64]:

@@ -121,7 +121,7 @@ def door_camera(light: Light, draw: np.random.Generator) -> DoorCamera:
     )  # fmt: skip
     return DoorCamera(
         light=light,
-        size=between(36, 60) if dark else between(32, 56),
+        size=between(32, 54) if dark else between(28, 48),
         defocus=between(0.3, 0.9),
         motion=between(1.0, 3.0) if dark else between(0.5, 2.0),
         exposure=between(0.15, 0.45) if light is Light.DUSK else between(0.6, 1.4),
