@@ -12,7 +12,7 @@ from facegate.commands.output import print_json, say
 from facegate.settings import load_settings
 
 
-def cohort(
+def cohort(  # noqa: PLR0917 - typer passes options by name
     people: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Sources that the network was trained on.")],
     model: Annotated[Path, typer.Option("--model", help="The network's folder; the file is written there.")],
     crops: Annotated[Path, typer.Option("--crops", help="Folder of aligned crops, kept.")],

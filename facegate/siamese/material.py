@@ -32,8 +32,11 @@ UNLIKE: Final = 0.2
 """A photo that is less like every other photo of its user: 1 in 1,000 of true ones, 19 in 20 of strangers'."""
 UNLIKE_FRAMES: Final = 0.14
 """Frames whose mean score with their user's photos is less are of somebody else."""
-LEAST_FRAME: Final = 0.06
+LEAST_FRAME: Final = 0.1
 """One frame that is less like its user than this shows nothing of them; it is left out."""
+DIM: Final = 0.03
+"""Share of the cohort's door views whose raw templates are so short that they show hardly a face: where a confirmed
+frame is like that, its being unlike its user says nothing against it."""
 CLEARLY: Final = 0.1
 """So much more like another user than the own is no accident."""
 FAINT: Final = 0.95
@@ -152,8 +155,9 @@ def doubts_of(material: Material, head: Features, cohort: Cohort) -> list[str]:
     for one, two in zip(*np.nonzero(alike >= SAME_PERSON), strict=True):
         told.append(f"{material.users[one]} and {material.users[two]} look like one person ({alike[one, two]:.2f})")
     start = material.first_frame
+    telling = np.linalg.norm(rows.features @ head.T, axis=1) >= _dim(head, cohort)
     for user, name in enumerate(material.users):
-        theirs = made[start:][owners[start:] == user]
+        theirs = made[start:][(owners[start:] == user) & telling[start:]]
         if not len(theirs) or not means[user].any():
             continue
         scores = (theirs @ means.T).mean(axis=0)
@@ -199,6 +203,12 @@ def _means(material: Material, made: Features) -> Features:
     sums = np.zeros((len(material.users), made.shape[1]), np.float32)
     np.add.at(sums, material.rows.owners[:start], made[:start] * material.rows.weights[:start, None])
     return np.asarray(sums / np.maximum(1e-9, np.linalg.norm(sums, axis=1, keepdims=True)), np.float32)
+
+
+def _dim(head: Features, cohort: Cohort) -> float:
+    """Return the length of raw templates below which a door view shows hardly a face."""
+    doors = np.concatenate([part.features[part.lights != 0] for part in (cohort.replay, cohort.outsiders)])
+    return float(np.quantile(np.linalg.norm(doors @ head.T, axis=1), DIM))
 
 
 def _faceless(material: Material, head: Features, cohort: Cohort) -> list[str]:
