@@ -144,6 +144,10 @@ class Learning:
 
 def verdict_of(ended: Ended, settings: FinetuneSection) -> dict[str, Any]:
     """Return what a run said, or why it said nothing."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        document = dict(json.loads(ended.stdout))
+        if {"run", "verdict", "reason"} <= set(document):
+            return document
     match ended.killed:
         case Killed.TIME:
             return refused(f"the run took more than {settings.max_seconds:g} s and was ended", ended)
@@ -152,13 +156,8 @@ def verdict_of(ended: Ended, settings: FinetuneSection) -> dict[str, Any]:
         case Killed.STOPPED:
             return refused("facegate stopped in the middle of the run", ended)
         case Killed.NOT:
-            pass
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        document = dict(json.loads(ended.stdout))
-        if {"run", "verdict", "reason"} <= set(document):
-            return document
-    lines = ended.stderr.strip().splitlines() or ["it said nothing"]
-    return refused(f"the run ended with {ended.returncode}: {lines[-1][:500]}", ended)
+            lines = ended.stderr.strip().splitlines() or ["it said nothing"]
+            return refused(f"the run ended with {ended.returncode}: {lines[-1][:500]}", ended)
 
 
 def refused(reason: str, ended: Ended) -> dict[str, Any]:

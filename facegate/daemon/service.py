@@ -23,11 +23,11 @@ from facegate.cameras.sources import Sources
 from facegate.core.decision import Decision
 from facegate.core.policy import Mode
 from facegate.core.ports import Clock
-from facegate.core.schedule import parse as parse_schedule
 from facegate.daemon import alone, systemd
 from facegate.daemon.assembly import detector_of, engine_of
 from facegate.daemon.beat import Beat
 from facegate.daemon.books import NOT_RECORDED, Books
+from facegate.daemon.chores import Chores
 from facegate.daemon.ears import Ears
 from facegate.daemon.entities import Entities
 from facegate.daemon.gate import Gate
@@ -35,8 +35,8 @@ from facegate.daemon.herald import Herald
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
-from facegate.daemon.jobs import MONTHLY, NIGHT_GRACE_SECONDS, RETENTION, Job, every, schedule, trigger_of
-from facegate.daemon.learning import Learning, cause_of
+from facegate.daemon.jobs import schedule
+from facegate.daemon.learning import Learning
 from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
 from facegate.daemon.orders import Orders, Powers
@@ -51,7 +51,6 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
-from facegate.verifier.drifting import drift
 from facegate.verifier.library import library_of
 from facegate.verifier.shelf import tidy_unless_busy
 from facegate.verifier.succession import roll_back
@@ -63,7 +62,6 @@ TICK_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 1.0
 REFRESH_SECONDS: Final = 0.5
 DRAIN_SECONDS: Final = 2.0
-DUE_SECONDS: Final = 30.0
 SWITCH_SECONDS: Final = 0.0005
 """Python hands its lock on after so long. With its usual 5 ms a flood of messages starves the workers, which need the
 lock some fifty times for a frame."""
@@ -108,7 +106,16 @@ class Service:
         self._open.callback(self._aftermath.stop)
         self._workers.start()
         self._open.callback(self._workers.stop, 0.0)
-        scheduler = schedule(self._jobs())
+        chores = Chores(
+            settings=self.settings,
+            storage=self._storage,
+            engine=lambda: self._gate.engine,
+            books=self._books,
+            shadow=self._shadow,
+            learning=self._learning,
+            clock=self._clock,
+        )
+        scheduler = schedule(chores.jobs())
         scheduler.start()
         self._open.callback(scheduler.shutdown, wait=False)
         log.info("ready", extra={"model": self._gate.engine.model, "doors": len(self._gate.engine.roster.doors)})
@@ -341,41 +348,6 @@ class Service:
 
     def _announce(self) -> None:
         self._entities.announce(self._gate.engine.roster)
-
-    def _jobs(self) -> list[Job]:
-        """Return everything that is done again and again."""
-        night = trigger_of(parse_schedule(self.settings.finetune.schedule))
-        return [
-            Job("retention", self._retain, RETENTION, NIGHT_GRACE_SECONDS),
-            Job("drift", self._watch_drift, MONTHLY, NIGHT_GRACE_SECONDS),
-            Job("catch_up", self._books.catch_up, every(5)),
-            Job("shadow", self._shadow.judge, every(DUE_SECONDS)),
-            Job("finetune_due", self._learn_if_due, every(DUE_SECONDS)),
-            Job("finetune", self._learn_at_night, night, NIGHT_GRACE_SECONDS),
-        ]
-
-    def _watch_drift(self) -> None:
-        """Name in the log whose scores sink and who are too alike: what `facegate users drift` says."""
-        engine, margin = self._gate.engine, self.settings.gate.margin
-        references, threshold = engine.roster.references, engine.usual_threshold(self.settings.gate.target_fmr)
-        for line in drift(self._storage.decisions, references, threshold, margin, self._clock.now()).advice():
-            log.warning("drift: %s", line)
-
-    def _learn_at_night(self) -> None:
-        if self._may_learn() and self._storage.runs.in_shadow() is None:  # the one before is not judged yet
-            self._learning.run("schedule")
-
-    def _learn_if_due(self) -> None:
-        if self._may_learn():
-            self._learning.run_if(lambda: cause_of(self._storage.runs, self.settings.finetune))
-
-    def _may_learn(self) -> bool:
-        """Tell whether a challenger could lead: not while the settings name the model. An order is refused in words."""
-        return not self.settings.verifier.model
-
-    def _retain(self) -> None:
-        """Delete what is older than the settings say."""
-        self._storage.retention.apply(self._clock.now())
 
     def _set_mode(self, door: str, mode: Mode) -> None:
         self._storage.doors.set_mode(door, mode)
