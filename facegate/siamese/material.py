@@ -32,8 +32,8 @@ UNLIKE: Final = 0.2
 """A photo that is less like every other photo of its user: 1 in 1,000 of true ones, 19 in 20 of strangers'."""
 UNLIKE_FRAMES: Final = 0.14
 """Frames whose mean score with their user's photos is less are of somebody else."""
-LEAST_FRAME: Final = 0.1
-"""One frame that is less like its user than this shows nothing of them; it is left out."""
+MANY_LONE: Final = 3
+"""So many users with one wrong frame each are no accident any more."""
 DIM: Final = 0.03
 """Share of the cohort's door views whose raw templates are so short that they show hardly a face: where a confirmed
 frame is like that, its being unlike its user says nothing against it."""
@@ -146,7 +146,7 @@ def features_of(network: FeatureNetwork, household: Household, *, copies: int, d
 def doubts_of(material: Material, head: Features, cohort: Cohort) -> list[str]:
     """Return what is wrong with the material, a sentence each that names the users; of nothing wrong: none."""
     rows, n = material.rows, material.photos
-    made, owners = templates(head, rows.features), rows.owners
+    made = templates(head, rows.features)
     told = _faceless(material, head, cohort)
     told += _one_picture(material, made[:n])
     told += _misplaced(material, made[:n])
@@ -154,33 +154,50 @@ def doubts_of(material: Material, head: Features, cohort: Cohort) -> list[str]:
     alike = np.triu(means @ means.T, 1)
     for one, two in zip(*np.nonzero(alike >= SAME_PERSON), strict=True):
         told.append(f"{material.users[one]} and {material.users[two]} look like one person ({alike[one, two]:.2f})")
-    start = material.first_frame
-    telling = np.linalg.norm(rows.features @ head.T, axis=1) >= _dim(head, cohort)
+    told += _wrong_frames(material, made, means, _telling(material, head, cohort))
+    return told
+
+
+def _wrong_frames(material: Material, made: Features, means: Features, telling: NDArray[np.bool_]) -> list[str]:
+    """Name the users whose confirmed frames are of somebody else; a lone one is left out and refuses nothing."""
+    owners = material.rows.owners
+    told: list[str] = []
+    lone: list[str] = []
     for user, name in enumerate(material.users):
-        theirs = made[start:][(owners[start:] == user) & telling[start:]]
+        theirs = made[(owners == user) & telling]
         if not len(theirs) or not means[user].any():
             continue
         scores = (theirs @ means.T).mean(axis=0)
         own, other = float(scores[user]), int(np.argmax(np.where(np.arange(len(scores)) == user, -1.0, scores)))
-        if own < UNLIKE_FRAMES:
-            told.append(f"the confirmed frames of {name} do not look like {name}'s photos ({own:.2f})")
-        elif scores[other] > max(UNLIKE, own + CLEARLY):
+        if scores[other] > max(2 * UNLIKE, own + CLEARLY):
             told.append(f"the confirmed frames of {name} look like {material.users[other]} ({scores[other]:.2f})")
-    return told
+        elif own < UNLIKE_FRAMES:
+            words = f"the confirmed frames of {name} do not look like {name}'s photos ({own:.2f})"
+            (told if len(theirs) > 1 else lone).append(words)
+    return told + (lone if len(lone) >= MANY_LONE else [])
+
+
+def _telling(material: Material, head: Features, cohort: Cohort) -> NDArray[np.bool_]:
+    """Tell of each row whether it is a frame that shows enough of a face to be of somebody else."""
+    doors = np.concatenate([part.features[part.lights != 0] for part in (cohort.replay, cohort.outsiders)])
+    least = float(np.quantile(np.linalg.norm(doors @ head.T, axis=1), DIM))
+    telling = np.linalg.norm(material.rows.features @ head.T, axis=1) >= least
+    telling[: material.first_frame] = False
+    return np.asarray(telling, np.bool_)
 
 
 def usable(material: Material, head: Features) -> Material:
-    """Return the material in which repeated photos and frames that show nothing weigh nothing."""
+    """Return the material in which repeated and odd photos, and frames that do not show their user, weigh nothing."""
     rows, n = material.rows, material.photos
     made = templates(head, rows.features)
     kept = np.ones(len(rows.owners), np.bool_)
-    first = distinct(made[:n], rows.owners[:n])
+    first = distinct(made[:n], rows.owners[:n]) & ~odd_photos(made[:n], rows.owners[:n])
     kept[:n] = first
     kept[n : material.first_frame] = np.repeat(first, material.copies)
     means = _means(material, made)
     frames = np.arange(material.first_frame, len(kept))
     owned = frames[rows.owners[frames] >= 0]
-    kept[owned] = (made[owned] * means[rows.owners[owned]]).sum(axis=1) >= LEAST_FRAME
+    kept[owned] = (made[owned] * means[rows.owners[owned]]).sum(axis=1) >= UNLIKE_FRAMES
     probes = rows.probes & kept
     weights = np.where(kept, rows.weights, 0).astype(np.float32)
     changed = Rows(rows.features, rows.owners, rows.items, weights, probes, rows.photos & kept)
@@ -203,12 +220,6 @@ def _means(material: Material, made: Features) -> Features:
     sums = np.zeros((len(material.users), made.shape[1]), np.float32)
     np.add.at(sums, material.rows.owners[:start], made[:start] * material.rows.weights[:start, None])
     return np.asarray(sums / np.maximum(1e-9, np.linalg.norm(sums, axis=1, keepdims=True)), np.float32)
-
-
-def _dim(head: Features, cohort: Cohort) -> float:
-    """Return the length of raw templates below which a door view shows hardly a face."""
-    doors = np.concatenate([part.features[part.lights != 0] for part in (cohort.replay, cohort.outsiders)])
-    return float(np.quantile(np.linalg.norm(doors @ head.T, axis=1), DIM))
 
 
 def _faceless(material: Material, head: Features, cohort: Cohort) -> list[str]:
@@ -234,22 +245,32 @@ def _one_picture(material: Material, made: Features) -> list[str]:
     return told
 
 
-def _misplaced(material: Material, made: Features) -> list[str]:
-    """Name the users with a photo that is like none of their others, or more like another user's."""
-    owners = material.rows.owners[: material.photos]
+def _likeness(made: Features, owners: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return of each photo its best score with its user's others (-1 where there are none), and with other users'."""
     alike = made @ made.T
     np.fill_diagonal(alike, -1.0)
     same = owners[:, None] == owners[None, :]
-    own = np.where(same, alike, -1.0).max(axis=1, initial=-1.0)
-    others = np.where(same, -1.0, alike)
+    return np.where(same, alike, -1.0).max(axis=1, initial=-1.0), np.where(same, -1.0, alike)
+
+
+def odd_photos(made: Features, owners: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell of each photo, templates (n, d), whether it is like none of its user's others."""
+    own, _ = _likeness(made, owners)
+    return (own > -1.0) & (own < UNLIKE)
+
+
+def _misplaced(material: Material, made: Features) -> list[str]:
+    """Name the users with a photo that is more like another user's, and those whose photos are mostly unlike."""
+    owners = material.rows.owners[: material.photos]
+    own, others = _likeness(made, owners)
+    odd = odd_photos(made, owners)
     told: list[str] = []
-    for photo in range(len(owners)):
-        name = material.users[owners[photo]]
-        if own[photo] == -1.0:  # their only photo
-            continue
+    for photo in np.flatnonzero(own > -1.0):  # who has but one photo has none that it could be unlike
         nearest = int(np.argmax(others[photo]))
         if others[photo, nearest] > max(2 * UNLIKE, own[photo] + CLEARLY):
-            told.append(f"a photo of {name} looks like {material.users[owners[nearest]]}")
-        elif own[photo] < UNLIKE:
-            told.append(f"a photo of {name} is like none of {name}'s others ({own[photo]:.2f})")
+            told.append(f"a photo of {material.users[owners[photo]]} looks like {material.users[owners[nearest]]}")
+    for user, name in enumerate(material.users):
+        theirs = odd[owners == user]
+        if theirs.any() and theirs.sum() * 2 >= len(theirs):
+            told.append(f"the photos of {name} do not look like one person")
     return list(dict.fromkeys(told))
