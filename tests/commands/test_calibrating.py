@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import subprocess
@@ -119,7 +120,7 @@ def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(tmp_pat
 
 def with_strangers(features):
     """Give the shipped model, copied, strangers of its own trunk."""
-    from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
+    from facegate.siamese.cohort import Cohort, Strangers, digest_of_trunk, document
     from facegate.siamese.export import read_onnx
 
     shipped = library_of(load_settings()).load()
@@ -127,7 +128,18 @@ def with_strangers(features):
     shutil.copytree(shipped.folder, copy)
     trunk = digest_of_trunk(read_onnx(copy / "network.onnx"))
     crowd = Strangers(features, np.arange(len(features)), np.zeros(len(features), np.int64))
-    (copy / COHORT).write_bytes(document(Cohort(trunk, crowd, crowd)))
+    replace_strangers(document(Cohort(trunk, crowd, crowd)))
+
+
+def replace_strangers(data):
+    """Write the copied model's strangers, and their digest into its card."""
+    from facegate.siamese.cohort import COHORT
+
+    (card,) = load_settings().models_dir.glob("*/model.json")
+    (card.parent / COHORT).write_bytes(data)
+    told = json.loads(card.read_text())
+    told["files"][COHORT] = hashlib.sha256(data).hexdigest()
+    card.write_text(json.dumps(told))
 
 
 @pytest.mark.usefixtures("enrolled")
@@ -152,11 +164,8 @@ def test_strangers_are_held_against_the_enrolled_and_the_daemon_does_so_without_
 
 
 def test_strangers_of_another_trunk_are_told_and_not_used(capsys):
-    from facegate.siamese.cohort import COHORT
-
     with_strangers(np.ones((40, 512), np.float32))
-    place = load_settings().models_dir / library_of(load_settings()).load().card.name / COHORT
-    place.write_bytes(b"no strangers")
+    replace_strangers(b"no strangers")
     capsys.readouterr()
     assert run(["calibrate", "--json"]) == 0
     told = capsys.readouterr()
