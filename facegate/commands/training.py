@@ -5,6 +5,7 @@ still. (The two dashes keep torchrun from reading our `--start` as one of its ow
 """
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -56,12 +57,14 @@ def train(  # noqa: PLR0917 - typer passes options by name
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
+    from facegate.daemon.bench import machine  # noqa: PLC0415
     from facegate.siamese import losses, recipe, training  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
+    began = time.monotonic()
     left_out = set(without or ())
     if unknown := left_out - set(LOSSES):
         raise UnusableInputError(f"--without {', '.join(unknown)} names no loss", f"Leave out {', '.join(LOSSES)}")
@@ -97,12 +100,16 @@ def train(  # noqa: PLR0917 - typer passes options by name
     if trained is None:
         return
     written = write(trained, name, start, out, detector)
+    seconds = round(time.monotonic() - began)
+    where = {"machine": machine(), "device": str(mates.device), "processes": mates.size}
     chosen = [{"share": each.share, "cost": each.cost, "plain": each.plain, "door": each.door}
               for each in trained.candidates]  # fmt: skip
     if as_json:
-        print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen})
+        told = {"folder": str(written), "missed": trained.missed, "candidates": chosen}
+        print_json({**told, **where, "steps": steps, "seconds": seconds})
     else:
         say(f"{written}: the best lies {trained.candidates[0].share:.0%} of the way from the start to the trained")
+        say(f"{seconds / 3600:.1f} hours on {where['machine']}, {where['device']} x {where['processes']}")
     if trained.candidates[0].share == 0:
         warn("nothing that was learnt is better than the start on held-out people")
 

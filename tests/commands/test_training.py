@@ -39,6 +39,8 @@ def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_tra
     assert "step 2 of 2: contrastive" in told.err
     document = json.loads(told.out)
     assert document["missed"] == {"two_train": 0}
+    assert (document["steps"], document["processes"]) == (2, 1)
+    assert document["seconds"] > 0
     assert {each["share"] for each in document["candidates"]} == {0, 0.25, 0.5, 0.75, 1}
     card = json.loads((out / "twin" / "model.json").read_text())
     assert (card["start"], card["dimension"]) == ("random weights", 256)
