@@ -19,11 +19,12 @@ from facegate.siamese.oneshot_drawings import Drawings
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """Alphabets, characters of each, and drawings of each character."""
+    """Alphabets, characters of each, drawings of each character, and the share of alphabets that may be turned."""
 
     alphabets: int = 4
     characters: int = 16
     drawings: int = 2
+    turned: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +63,10 @@ class Sampler:
             own = self._of_alphabet[which]
             chosen = generator.choice(own, min(self._shape.characters, len(own)), replace=False)
             picked = np.concatenate([self._some(int(what), generator) for what in chosen])
-            pictures = np.rot90(self._drawings.pictures[picked], int(generator.integers(4)), (1, 2))
-            if generator.random() < 0.5:  # noqa: PLR2004 - half of them
-                pictures = pictures[:, ::-1]
+            pictures = self._drawings.pictures[picked]
+            if generator.random() < self._shape.turned:
+                pictures = np.rot90(pictures, int(generator.integers(4)), (1, 2))
+                pictures = pictures[:, :: generator.choice((1, -1))]
             rows.append(picked)
             groups.append(np.full(len(picked), group))
             turned.append(pictures)
