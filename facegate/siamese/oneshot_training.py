@@ -131,7 +131,7 @@ class Run:
         self._tasks = held_out_tasks(
             held.of(held.drawers >= recipe.drawers), np.random.default_rng(recipe.seed), tasks=recipe.tasks
         )
-        self.twins = twins.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
+        self.twins = twins.train().requires_grad_(requires_grad=True).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
         self.averaged = copy.deepcopy(self.twins).requires_grad_(requires_grad=False)
         self._teacher = teacher
         self._hint = nn.Linear(UNITS, 1 if teacher is None else teacher.norm.num_features, bias=False).to(device)

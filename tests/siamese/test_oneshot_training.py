@@ -191,7 +191,7 @@ def test_each_part_is_there_with_its_probability():
 
 def test_the_papers_network_is_learnt_in_three_stages():
     teacher, sketch, paper = stages("paper", seed=3, steps=2)
-    assert (teacher.name, sketch.name, paper.name) == ("embedding", "sketch", "paper")
+    assert (teacher.name, sketch.name, paper.name) == ("turned", "sketch", "paper")
     assert {(stage.recipe.steps, stage.recipe.seed) for stage in (teacher, sketch, paper)} == {(2, 3)}
     first = start("sketch", None)
     second = start("paper", first)
@@ -235,6 +235,7 @@ def test_the_command_trains_goes_on_and_says_how_it_did(tmp_path, capfd):
     out, err = capfd.readouterr()
     report = json.loads(out)
     assert 0 <= report["held_out"] <= 1
+    assert "turned 2: loss" in err
     assert "embedding 2: loss" in err
     assert root.run([*command, "--steps", "3", "--resume"]) == 0
     out, err = capfd.readouterr()
