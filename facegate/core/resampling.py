@@ -168,7 +168,9 @@ class Draw:
         found = [(abs(gap[after]), fmr[after] + self.missed[places[after]])]
         if after > 0:  # between two strangers FMR stands still and FNMR falls
             lowest = int(np.searchsorted(trial.mated, scores[after], "right"))
-            between = self.missed[lowest : places[after - 1] + 1]
+            steps = np.arange(lowest, places[after - 1] + 1)
+            fresh = np.append(np.diff(trial.mated, prepend=-np.inf) > 0, True)  # equal scores fall together
+            between = self.missed[steps[fresh[steps]]]
             apart = np.abs(fmr[after - 1] - between)
             found.append((apart.min(), fmr[after - 1] + between[int(apart.argmin())]))
         return float(min(found)[1]) / 2

@@ -133,3 +133,11 @@ def test_a_figure_that_too_many_draws_lack_has_no_bounds():
     assert resampling.percentiles(np.array([0.1] * 90 + [np.nan] * 10), 0.95) is None
     assert resampling.percentiles(np.array([]), 0.95) is None
     assert resampling.percentiles(np.full(100, 0.1), 0.95) == rates.Bounds(0.1, 0.1)
+
+
+def test_the_eer_of_a_draw_stands_on_no_threshold_within_a_tie():
+    """At 0.1 a quarter of the mated lies below and half of the strangers above; half and half there is nowhere."""
+    person = np.zeros(4, int)
+    mated = Comparisons(np.array([0.0, 0.1, 0.1, 0.1]), person, person)
+    other = Comparisons(np.array([0.0, 0.0, 0.2, 0.2]), person, person + 1)
+    assert weighed(trial_of(mated, other, 2), np.ones(2)).eer() == (0.5 + 0.25) / 2
