@@ -14,7 +14,7 @@ from facegate.settings import FinetuneSection, Settings
 from facegate.storage import open_storage
 from facegate.verifier import shelf
 from facegate.verifier.library import library_of
-from tests.e2e.household import ENROLLED, picture_of, serving, varied
+from tests.e2e.household import ENROLLED, picture_of, serving, varied, wait_until
 
 MORTAL = Path(__file__).with_name("mortal.py")
 ROOT = MORTAL.parents[2]
@@ -70,6 +70,25 @@ def test_killed_after_the_move_the_new_champion_leads_and_the_oldest_goes(househ
         assert run_mortal(household, step, share).returncode == -signal.SIGKILL
         check_whole(household, leads=f"twin-1-home{number}")
         assert not (household / "models" / f"twin-1-home{number - 2}").exists()
+
+
+def test_a_command_that_is_killed_takes_its_child_along(household):
+    """The command itself, with everything that it loads; its child works, and it is the child that must not go on."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("FACEGATE_")}
+    environment = inherited | {"FACEGATE_DATA_DIR": str(household)}
+    with (
+        subprocess.Popen([sys.executable, "-m", "facegate", "finetune"], env=environment, cwd=ROOT) as command,
+        open_storage(Settings(data_dir=household)) as storage,
+    ):
+        wait_until(lambda: [run.state for run in storage.runs.newest()] == ["running"], 60, "the run")
+        command.kill()
+        command.wait()
+        library = library_of(Settings(data_dir=household), storage.champions)
+        now = datetime.now(UTC)
+        wait_until(lambda: shelf.tidy_unless_busy(storage, library, household, now), 20, "the child's end")
+    check_whole(household, leads="twin-1")
+    with open_storage(Settings(data_dir=household)) as storage:
+        assert [run.state for run in storage.runs.newest()] == ["failed"]
 
 
 def test_on_a_full_disk_the_champion_leads_on_and_the_next_run_is_as_good_as_ever(household):
