@@ -96,6 +96,19 @@ def test_a_promoted_challenger_leads_and_everybody_is_known_to_it(storage, libra
     assert library.load().calibration.model == run.challenger
 
 
+def test_what_was_learnt_of_a_user_stands_for_all_of_their_photos_once(settings, storage, tune):
+    enroll(settings, storage, ALICE, 1)
+    confirm(storage, ALICE.slug)
+    means = np.eye(256, dtype=np.float32)[:2]
+    run = tune(references=means, frames_as_references=True)
+    references = storage.gallery.roster(run.challenger).references
+    assert references.users == (ALICE.slug, BOB.slug)
+    assert np.array_equal(references.templates, means)
+    assert storage.users.find(ALICE.slug).references[run.challenger] == 3
+    enroll(settings, storage, BOB, 1)
+    assert len(storage.gallery.roster(run.challenger).references) == 3
+
+
 def test_a_kept_challenger_lies_on_the_shelf_and_the_champion_leads_on(storage, library, tune):
     run = tune("kept")
     assert run.verdict == "kept"
