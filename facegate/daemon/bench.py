@@ -30,13 +30,14 @@ from facegate.storage.packing import Crop
 from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.verifier.enrollment import Enrollment
 from facegate.verifier.library import library_of
-from facegate.vision.composites import PICTURES, people
+from facegate.vision.composites import people
 from facegate.vision.programme import place_of
 from facegate.vision.scenes import Guest, Scene, encode, render
 
 CAMERAS: Final = 4
 ANSWER_SECONDS: Final = 10.0
-LEARNING_SECONDS: Final = 300.0
+LEARNING_SECONDS: Final = 600.0
+PUPILS_PHOTOS: Final = 3
 MANY_REFERENCES: Final = 100_000
 MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -193,13 +194,13 @@ def summary(seconds: Sequence[float]) -> str:
 
 
 def open_pupils(settings: Settings) -> None:
-    """Make the doors, and enroll the composites from all their pictures, so that there is something to learn from."""
+    """Make the doors, and enroll the composites from three pictures each, so that there is something to learn from."""
     storage = open_storage(settings, upgrade_empty=True)
     try:
         add_doors(storage)
         enrollment = Enrollment.of(settings, storage)
         for person in (person for person in people() if not person.stranger):
-            enrollment.enroll(person.slug, person.name, [person.picture_path(at) for at in range(PICTURES)])
+            enrollment.enroll(person.slug, person.name, [person.picture_path(at) for at in range(PUPILS_PHOTOS)])
     finally:
         storage.close()
 
