@@ -156,7 +156,7 @@ def test_a_model_is_learned_promoted_rolled_back_and_forgotten_with_its_user(set
     learn = lesson(frames_as_references=True)
     run = Tuning(storage=storage, library=library, settings=settings, learn=learn).run(seed=1)
     assert (run.verdict, library_of(settings).load().id) == ("promoted", run.challenger)
-    assert len(storage.gallery.roster(run.challenger).references) == 3
+    assert storage.users.find(alice.slug).references == {run.champion: 1, run.challenger: 2}
     assert roll_back(storage, library)[0].id == run.champion
     assert remove(storage, library, alice.slug).unlearned == (run.challenger,)
     assert storage.frames.count() == 0
