@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.judging import Trial
-from facegate.core.rates import threshold_at
+from facegate.core.rates import threshold_at, upper_bound
 from facegate.siamese.cohort import CLEAN, Strangers
 from facegate.siamese.head import Features, Rows, mean_references, templates
 from facegate.siamese.material import Material
@@ -176,8 +176,19 @@ def tail_of(scores: NDArray[np.float32], share: float = 0.02) -> Tail:
     return Tail(-np.sort(-np.partition(scores, -kept)[-kept:]), len(scores))
 
 
+def most_reached(target: float, comparisons: int) -> int:
+    """Return how many of so many comparisons may reach a score, for the upper bound of their share to keep a target."""
+    low, high = -1, comparisons
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if upper_bound(middle, comparisons) <= target else (low, middle)
+    return max(low, 0)
+
+
 def threshold_for(target: float, choosing: NDArray[np.float64], generic: Tail | None) -> float:
-    """Return the threshold at which strangers reach a household's references in a share `target` of comparisons.
+    """Return the threshold at which strangers reach a household's references in at most `target` of comparisons.
+
+    Like a door's, it is chosen by the upper bound of what was seen, not by what was seen.
 
     Where too few are compared with the household itself, their share is counted where it can be, and the tail above is
     that of strangers among themselves, so many times heavier or lighter: as a door is armed (`core.arming`).
@@ -187,10 +198,11 @@ def threshold_for(target: float, choosing: NDArray[np.float64], generic: Tail | 
         choosing: Scores of strangers with users.
         generic: Of strangers with one another; None: only `choosing` counts.
     """
-    if generic is None or target * len(choosing) >= FEWEST:
-        return threshold_at(target, choosing).threshold
+    sure = most_reached(target, len(choosing))
+    if generic is None or sure >= FEWEST:
+        return threshold_at(max(sure, 1) / len(choosing), choosing).threshold
     at = float(np.partition(choosing, -FEWEST)[-FEWEST])
-    heavier = FEWEST / len(choosing) / generic.fmr(at)
+    heavier = upper_bound(FEWEST, len(choosing)) / generic.fmr(at)
     return max(at, generic.score(target / heavier))
 
 

@@ -124,7 +124,7 @@ def door_camera(light: Light, draw: np.random.Generator) -> DoorCamera:
         size=between(32, 54) if dark else between(28, 48),
         defocus=between(0.3, 0.9),
         motion=between(1.0, 3.0) if dark else between(0.5, 2.0),
-        exposure=between(0.15, 0.45) if light is Light.DUSK else between(0.6, 1.4),
+        exposure=between(0.3, 0.8) if light is Light.DUSK else between(0.6, 1.4),
         gamma=2.2 * between(0.85, 1.15),
         tint=(between(0.5, 0.9), between(0.8, 1.0), between(0.95, 1.15)) if dark else (between(0.85, 1.15),) * 3,
         lamp=lamp,

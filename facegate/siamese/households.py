@@ -23,6 +23,8 @@ from facegate.vision.view import NOTHING_SEEN, Light, View, look
 DOOR: Final = "front"
 MOST_UNSEEN: Final = 6
 """Of one user."""
+VISITS: Final = 2
+"""So often each unseen photo comes to the door; no two pictures of a camera are alike."""
 UNSPOKEN: Final = 60
 """So many frames of strangers show the daemon how the camera sees, without a word about them."""
 
@@ -116,6 +118,7 @@ def draw_household(
         frame_cameras=(DOOR,) * len(confirmed),
         views=views,
     )
+    unseen = [crops * VISITS for crops in unseen]
     seen = np.stack([camera.picture(crop, draw) for crops in unseen for crop in crops])
     passing = np.stack([camera.picture(crop, draw) for crop in shown[:strangers]])
     return Drawn(size, light, household, seen, _owners(unseen), passing)

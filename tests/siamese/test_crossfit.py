@@ -124,7 +124,7 @@ def test_a_threshold_from_few_strangers_and_a_borrowed_tail_lies_where_many_woul
 
 
 def test_a_threshold_from_enough_strangers_borrows_nothing():
-    few = np.linspace(0, 1, 10 * FEWEST)
+    few = np.linspace(0, 1, 20 * FEWEST)
     assert threshold_for(0.1, few, tail_of(np.zeros(100, np.float32))) == threshold_for(0.1, few, None)
 
 
