@@ -32,6 +32,8 @@ UNLIKE: Final = 0.2
 """A photo that is less like every other photo of its user: 1 in 1,000 of true ones, 19 in 20 of strangers'."""
 UNLIKE_FRAMES: Final = 0.14
 """Frames whose mean score with their user's photos is less are of somebody else."""
+MANY_ALIKE: Final = 2
+"""So many users whose only frame looks like another user: they were taken for one another, as where two are swapped."""
 MANY_LONE: Final = 3
 """So many users with one wrong frame each are no accident any more."""
 DIM: Final = 0.03
@@ -162,19 +164,26 @@ def _wrong_frames(material: Material, made: Features, means: Features, telling: 
     """Name the users whose confirmed frames are of somebody else; a lone one is left out and refuses nothing."""
     owners = material.rows.owners
     told: list[str] = []
-    lone: list[str] = []
+    alike: list[str] = []
+    unlike: list[str] = []
     for user, name in enumerate(material.users):
         theirs = made[(owners == user) & telling]
         if not len(theirs) or not means[user].any():
             continue
         scores = (theirs @ means.T).mean(axis=0)
         own, other = float(scores[user]), int(np.argmax(np.where(np.arange(len(scores)) == user, -1.0, scores)))
+        several = len(theirs) > 1
         if scores[other] > max(2 * UNLIKE, own + CLEARLY):
-            told.append(f"the confirmed frames of {name} look like {material.users[other]} ({scores[other]:.2f})")
+            words = f"the confirmed frames of {name} look like {material.users[other]} ({scores[other]:.2f})"
+            (told if several else alike).append(words)
         elif own < UNLIKE_FRAMES:
             words = f"the confirmed frames of {name} do not look like {name}'s photos ({own:.2f})"
-            (told if len(theirs) > 1 else lone).append(words)
-    return told + (lone if len(lone) >= MANY_LONE else [])
+            (told if several else unlike).append(words)
+    return [
+        *told,
+        *(alike if len(alike) >= MANY_ALIKE else []),
+        *(unlike if len(unlike) >= MANY_LONE else []),
+    ]
 
 
 def _telling(material: Material, head: Features, cohort: Cohort) -> NDArray[np.bool_]:
@@ -197,7 +206,10 @@ def usable(material: Material, head: Features) -> Material:
     means = _means(material, made)
     frames = np.arange(material.first_frame, len(kept))
     owned = frames[rows.owners[frames] >= 0]
-    kept[owned] = (made[owned] * means[rows.owners[owned]]).sum(axis=1) >= UNLIKE_FRAMES
+    scores, places = made[owned] @ means.T, (np.arange(len(owned)), rows.owners[owned])
+    own = scores[places]
+    scores[places] = -1.0
+    kept[owned] = (own >= UNLIKE_FRAMES) & (scores.max(axis=1, initial=-1.0) <= np.maximum(2 * UNLIKE, own + CLEARLY))
     probes = rows.probes & kept
     weights = np.where(kept, rows.weights, 0).astype(np.float32)
     changed = Rows(rows.features, rows.owners, rows.items, weights, probes, rows.photos & kept)

@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from facegate.commands.finetunebench import picked
-from facegate.commands.main import main
+from facegate.commands.main import run
 from facegate.errors import UnusableInputError
 from facegate.vision.composites import people
 
@@ -33,9 +33,7 @@ def test_the_bench_counts_every_candidate_on_households_of_people_who_do_not_exi
 ):
     monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path))
     words = ["bench", "finetune", "--people", str(folder), "--households", "1", "--sizes", "4", "--strangers", "10"]
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--json"])
-    assert not ended.value.code
+    assert run([*words, "--json"]) == 0
     (size,) = json.loads(capsys.readouterr().out)["sizes"]
     assert size["size"] == "10 users, 1 photo, 0 frames"
     for target in size["targets"]:
@@ -48,7 +46,5 @@ def test_the_bench_counts_every_candidate_on_households_of_people_who_do_not_exi
 
 def test_too_few_people_are_told_in_a_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FACEGATE_DATA_DIR", str(tmp_path))
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "finetune", "--people", str(folder), "--sizes", "1"])
-    assert ended.value.code == 2
+    assert run(["bench", "finetune", "--people", str(folder), "--sizes", "1"]) == 2
     assert "people have" in capsys.readouterr().err
