@@ -66,10 +66,14 @@ def engine_of(
     model = (library or library_of(settings)).load()
     extractor = model.extractor(settings.verifier.threads)
     judge_model(detector, model, extractor)
-    verifier = verifier_of(settings, detector, model, extractor, clock)
-    return Engine(
-        model.id,
-        verifier,
-        model.calibration,
-        LiveGallery(gallery, model.id, model.calibration, strangers_of(settings, model)),
-    )
+    return engine_with(settings, gallery, model, verifier_of(settings, detector, model, extractor, clock))
+
+
+def engine_with(settings: Settings, gallery: Gallery, model: Model, verifier: Verifier) -> Engine:
+    """Return the engine of a model: with its gallery, measured with its strangers.
+
+    Raises:
+        NotReadyError: The strangers are there and cannot be used, or the database fails.
+    """
+    measured = LiveGallery(gallery, model.id, model.calibration, strangers_of(settings, model))
+    return Engine(model.id, verifier, model.calibration, measured)

@@ -155,6 +155,12 @@ class Gate:
         verdict = self.lobby.end_hunt(door.slug, event, self._visit_rule(door, engine, engine.roster))
         return None if verdict is None else self._conclude(door, explained(verdict, failure), engine)
 
+    def required(self, slug: str, engine: Engine, named: str | None, *, lone: bool) -> float | None:
+        """Return the score that naming a user takes at a door under any engine, or None: not armed, or no such door."""
+        roster = engine.roster
+        door = roster.doors.get(slug)
+        return None if door is None else self._visit_rule(door, engine, roster).required(named, lone=lone)
+
     def overdue(self) -> Sequence[Ended]:
         """Take the visits whose time is up; each is to be given to `conclude`."""
         return self.lobby.due(self._clock.now(), self._rule_at)

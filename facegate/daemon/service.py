@@ -79,6 +79,9 @@ class Service:
         entropy: Returns so many random bytes.
     """
 
+    _gate: Gate
+    _workers: Workers
+
     def __init__(self, settings: Settings, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self.settings = settings
         self.topics = Topics.of(settings)
@@ -198,7 +201,14 @@ class Service:
         self._herald = Herald(self._tell_models, self._storage.runs)
         self._learning = Learning(settings.finetune, self._herald.tell)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
-        self._shadow = Shadow(settings, self._storage, self._library, self._clock)
+        self._shadow = Shadow(
+            settings=settings,
+            storage=self._storage,
+            library=self._library,
+            detector=self._detector,
+            clock=self._clock,
+            required=lambda *at, lone: self._gate.required(*at, lone=lone),
+        )
         self._aftermath = aftermath_of(settings, self._storage, self._clock, self._shadow, lambda: self._workers.busy)
         self._gate = Gate(
             engine=engine,

@@ -9,15 +9,17 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from facegate.core.comparison import best_match
 from facegate.core.decision import Decision, Outcome, Reason
 from facegate.core.judging import Verdict
-from facegate.core.ports import Clock, Roster
+from facegate.core.ports import Clock, FaceDetector
 from facegate.core.shadowing import Beside, Opinion, ShadowJudgement, is_over, judge_shadow
 from facegate.core.sighting import Sighting
 from facegate.core.word import Meaning, meaning
+from facegate.daemon.assembly import engine_with, verifier_of
+from facegate.daemon.engine import Engine
 from facegate.errors import FacegateError
 from facegate.settings import Settings
 from facegate.storage.decisions import Recorded
@@ -25,7 +27,6 @@ from facegate.storage.opening import Storage
 from facegate.storage.runs import Run
 from facegate.storage.shadow import Said, ShadowScore
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.gallery import LiveGallery
 from facegate.verifier.library import Library, Model
 from facegate.verifier.references import missing_templates
 from facegate.verifier.shadowing import conclude
@@ -44,7 +45,15 @@ class Challenger:
     run: Run
     model: Model
     extractor: OnnxExtractor
-    gallery: LiveGallery
+    engine: Engine
+
+
+class Required(Protocol):
+    """Says what naming a user takes at a door under an engine."""
+
+    def __call__(self, slug: str, engine: Engine, named: str | None, *, lone: bool) -> float | None:
+        """Return the score, or None: the door is not armed."""
+        ...
 
 
 class Shadow:
@@ -54,10 +63,23 @@ class Shadow:
         settings: The settings in force.
         storage: Where runs and scores are.
         library: The models.
+        detector: Finds faces: the challenger is loaded as if it were in charge.
         clock: Tells the time.
+        required: What naming a user takes at a door under an engine (`Gate.required`).
     """
 
-    def __init__(self, settings: Settings, storage: Storage, library: Library, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        storage: Storage,
+        library: Library,
+        detector: FaceDetector,
+        clock: Clock,
+        required: Required,
+    ) -> None:
+        self._detector = detector
+        self._required = required
         self._settings = settings
         self._storage = storage
         self._library = library
@@ -72,11 +94,11 @@ class Shadow:
         challenger = self._challenger
         if challenger is None or sighting.cutout is None or sighting.model != challenger.run.champion:
             return
-        roster = challenger.gallery.roster
         alignment = challenger.model.card.contract.alignment
         crop = align(sighting.cutout.pixels, sighting.cutout.landmarks, alignment)
         (template,) = challenger.extractor.extract(crop[None])
-        match = best_match(template, roster.references)
+        match = best_match(template, challenger.engine.roster.references)
+        named = match.user if match else None
         self._storage.shadow.add(
             ShadowScore(
                 run=challenger.run.number,
@@ -85,9 +107,9 @@ class Shadow:
                 door=decision.door,
                 champion=Said(sighting.user, sighting.score, decision.threshold),
                 challenger=Said(
-                    match.user if match else None,
+                    named,
                     match.score if match else None,
-                    self._threshold(challenger.model, roster, decision.door),
+                    self._required(decision.door, challenger.engine, named, lone=decision.frames <= 1),
                 ),
                 at=decision.decided_at,
             )
@@ -104,9 +126,9 @@ class Shadow:
             self._challenger = None
         elif self._challenger is None or self._challenger.run.number != run.number:
             self._challenger = self._loaded(run)
-        elif self._challenger.gallery.refresh():
+        elif self._challenger.engine.gallery.refresh():
             self._complete(self._challenger.model)
-            self._challenger.gallery.refresh()
+            self._challenger.engine.gallery.refresh()
 
     def judge(self) -> None:
         """Judge the challenger in the shadow, if it was there for long enough."""
@@ -163,24 +185,19 @@ class Shadow:
             model = self._library.load((run.challenger or "").partition("@")[0])
             self._complete(model)
             extractor = model.extractor(self._settings.verifier.threads)
-            gallery = LiveGallery(self._storage.gallery, model.id)
+            verifier = verifier_of(self._settings, self._detector, model, extractor, self._clock)
+            engine = engine_with(self._settings, self._storage.gallery, model, verifier)
         except FacegateError as error:
             self._unfit = run.number
             log.warning("the challenger in the shadow cannot score", extra={"run": run.number, "why": error.what})
             return None
         log.info("a challenger scores in the shadow", extra={"run": run.number, "model": model.id})
-        return Challenger(run, model, extractor, gallery)
+        return Challenger(run, model, extractor, engine)
 
     def _complete(self, model: Model) -> None:
         """Make the references that are missing: somebody was enrolled meanwhile."""
         if missing := missing_templates(self._storage, model, threads=self._settings.verifier.threads):
             self._storage.photos.add_references(missing, model=model.id)
-
-    def _threshold(self, model: Model, roster: Roster, slug: str) -> float | None:
-        """Return the score that would name a user at a door under the challenger."""
-        door = roster.doors.get(slug)
-        target = (door.target_fmr if door else None) or self._settings.gate.target_fmr
-        return model.calibration.gallery_threshold(target, len(roster.references))
 
 
 def opinion_of(said: Said) -> Opinion:

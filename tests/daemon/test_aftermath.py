@@ -43,7 +43,14 @@ def storage(tmp_path):
 
 def worked_off(storage, pairs, **settings):
     given, clock = Settings(**settings), StandingClock()
-    shadow = Shadow(given, storage, library_of(given, storage.champions), clock)
+    shadow = Shadow(
+        settings=given,
+        storage=storage,
+        library=library_of(given, storage.champions),
+        detector=YuNetDetector(),
+        clock=clock,
+        required=lambda *_, lone: 0.5,  # noqa: ARG005
+    )
     aftermath = aftermath_of(given, storage, clock, shadow)
     for decision, sighting in pairs:
         storage.decisions.record(decision)

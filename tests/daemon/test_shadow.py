@@ -29,7 +29,14 @@ class House:
         self.library = library_of(self.settings, self.storage.champions)
         self.clock = StandingClock()
         self.detector = detector_of(self.settings)
-        self.shadow = Shadow(self.settings, self.storage, self.library, self.clock)
+        self.shadow = Shadow(
+            settings=self.settings,
+            storage=self.storage,
+            library=self.library,
+            detector=self.detector,
+            clock=self.clock,
+            required=lambda *at, lone: self.gate.required(*at, lone=lone),
+        )
         self.aftermath = aftermath_of(self.settings, self.storage, self.clock, self.shadow)
         self.gate = Gate(
             engine=engine_of(self.settings, self.storage.gallery, self.detector, self.clock),
@@ -90,6 +97,7 @@ def test_both_networks_are_recorded_for_each_visit(house):
     for score, decision in zip(scores, decisions, strict=True):
         assert score.champion.score == pytest.approx(decision.score, abs=1e-6)
         assert score.champion.threshold == decision.threshold
+        assert score.challenger.threshold == pytest.approx(decision.threshold, abs=0.1)
         assert score.challenger.user == score.champion.user  # its head was moved only a little
         assert score.challenger.score != score.champion.score
         assert score.challenger.score == pytest.approx(score.champion.score, abs=0.1)
@@ -159,7 +167,7 @@ def test_who_is_enrolled_meanwhile_is_known_to_the_challenger_too(house):
     house.storage.photos.enroll(Enrollee("newcomer"), [photo], model=run.champion, now=house.clock.now())
     house.clock.pass_seconds(10)
     house.shadow.tend()
-    references = house.shadow._challenger.gallery.roster.references
+    references = house.shadow._challenger.engine.roster.references
     assert references.users[int(references.owners[-1])] == "newcomer"
 
 
