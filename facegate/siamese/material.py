@@ -5,6 +5,7 @@ confirmed frame gives its own. Material that disagrees with itself is named befo
 learns a wrong label teaches the door to open to the wrong person.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ DIM: Final = 0.03
 frame is like that, its being unlike its user says nothing against it."""
 CLEARLY: Final = 0.1
 """So much more like another user than the own is no accident."""
+CHANCE: Final = 0.06
+"""A tenfold of comparisons brings strangers so much nearer by chance."""
+FEW: Final = 30
+"""Photos of a household for which the levels above are meant; with more, they rise."""
 FAINT: Final = 0.95
 """Times the shortest raw template of the cohort's good faces: shorter ones are of no face."""
 MANY_COPIES: Final = 3
@@ -154,7 +159,7 @@ def doubts_of(material: Material, head: Features, cohort: Cohort) -> list[str]:
     told += _misplaced(material, made[:n])
     means = _means(material, made)
     alike = np.triu(means @ means.T, 1)
-    for one, two in zip(*np.nonzero(alike >= SAME_PERSON), strict=True):
+    for one, two in zip(*np.nonzero(alike >= risen(SAME_PERSON, material.photos)), strict=True):
         told.append(f"{material.users[one]} and {material.users[two]} look like one person ({alike[one, two]:.2f})")
     told += _wrong_frames(material, made, means, _telling(material, head, cohort))
     return told
@@ -257,6 +262,11 @@ def _one_picture(material: Material, made: Features) -> list[str]:
     return told
 
 
+def risen(level: float, photos: int) -> float:
+    """Return a level of likeness to others that is as rare among so many photos as it is among few."""
+    return level + CHANCE * max(0.0, math.log10(max(1, photos) / FEW))
+
+
 def _likeness(made: Features, owners: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return of each photo its best score with its user's others (-1 where there are none), and with other users'."""
     alike = made @ made.T
@@ -279,7 +289,7 @@ def _misplaced(material: Material, made: Features) -> list[str]:
     told: list[str] = []
     for photo in np.flatnonzero(own > -1.0):  # who has but one photo has none that it could be unlike
         nearest = int(np.argmax(others[photo]))
-        if others[photo, nearest] > max(2 * UNLIKE, own[photo] + CLEARLY):
+        if others[photo, nearest] > max(risen(2 * UNLIKE, len(owners)), own[photo] + CLEARLY):
             told.append(f"a photo of {material.users[owners[photo]]} looks like {material.users[owners[nearest]]}")
     for user, name in enumerate(material.users):
         theirs = odd[owners == user]
