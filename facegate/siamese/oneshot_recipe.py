@@ -24,11 +24,11 @@ WAVERING: Final = Distortion(elastic=2.0)
 TURNED: Final = Recipe(steps=4000, distortion=WAVERING, trials=1.0, cooling=0.3, every=200)
 UPRIGHT: Final = replace(
     TURNED,
-    steps=550,
+    steps=440,
     shape=BatchShape(turned=0.25),
     distortion=Distortion(shear=0.2, scale=0.15, elastic=1.5),
     warmup=50,
-    average=0.99,
+    average=0.98,
     cooling=0.7,
     every=75,
 )
