@@ -108,7 +108,9 @@ def run_here(settings: Settings, seed: int, trigger: str) -> dict[str, Any]:
 def learn(material: "Material", folder: Path, report: "Report", settings: Settings, seed: int) -> "Lesson":
     """Let the twins learn from the material on the champion in a folder."""
     from facegate.siamese.finetuning import Household, Recipe, finetune, per_comparison  # noqa: PLC0415
+    from facegate.verifier.learned import read_learned  # noqa: PLC0415
 
+    learned = read_learned(folder)
     household = Household(
         users=material.users,
         photos=material.photos,
@@ -118,12 +120,13 @@ def learn(material: "Material", folder: Path, report: "Report", settings: Settin
         frame_refused=material.frame_refused,
         frame_cameras=material.frame_cameras,
         views=material.views,
+        referenced=None if learned is None else material.frame_stored & learned.confirmed_frames,
     )
     target = per_comparison(settings.gate.target_fmr, len(material.users))
     recipe = Recipe(seed=seed, target_fmr=target, threads=settings.verifier.threads)
     report("learn", 0.0)
     tuned = finetune(household, folder, recipe, lambda _, share: report("learn", share))
-    return replace(lesson_of(tuned), references=tuned.references)
+    return replace(lesson_of(tuned), references=tuned.references, frames_used=tuned.frames_used)
 
 
 def strangers_under(folder: Path) -> "Templates":

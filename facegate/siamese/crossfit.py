@@ -2,12 +2,13 @@
 
 Cross-fitting. Each user's photos and frames are dealt into folds. For every fold a head is learnt from the others, and
 the faces of the fold are probes, each against a reference made without its own photo or frame; so it is done for the
-champion, too, with its own head and its own way: photos only, the best of them counts. Each outsider belongs to one
-fold, so that nobody is counted twice, and within it chooses the threshold or checks it.
+champion, too, with its own head and its own way: photos only, the best of them counts; or, if it was learnt from this
+household before, a mean as the challenger's, for else it would lose by what it has already. Each outsider belongs to
+one fold, so that nobody is counted twice, and within it chooses the threshold or checks it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,7 +45,14 @@ class _Scores:
 
 
 def trials(
-    material: Material, champion: Features, learn: Learn, outsiders: Strangers, *, folds: int, draw: np.random.Generator
+    material: Material,
+    champion: Features,
+    learn: Learn,
+    outsiders: Strangers,
+    *,
+    folds: int,
+    draw: np.random.Generator,
+    referenced: NDArray[np.bool_] | None = None,
 ) -> tuple[Trial, Trial] | None:
     """Return the trials of champion and challenger, or None where no face can be held out.
 
@@ -55,8 +63,10 @@ def trials(
         outsiders: Strangers, held out from all training.
         folds: How many.
         draw: Deals faces and strangers into folds.
+        referenced: See `Household.referenced`.
     """
-    rows = material.rows
+    rows, count = material.rows, len(material.users)
+    former = None if referenced is None else _former(material, referenced)
     fold_of = deal(rows, folds, draw)
     strangers = _dealt(outsiders, 2 * folds, draw)
     before, after = _Scores([], [], []), _Scores([], [], [])
@@ -69,13 +79,16 @@ def trials(
             continue
         head = learn(rows.where(fold_of != fold), fold)
         whose.append(rows.owners[probes])
-        before.mated.append(old)
-        after.mated.append(left_out_mean(head, rows, probes, len(material.users)))
+        before.mated.append(old if former is None else left_out_mean(champion, former, probes, count))
+        after.mated.append(left_out_mean(head, rows, probes, count))
         known = np.unique(rows.owners[rows.photos])
-        new = References(mean_references(head, rows, len(material.users))[known], known)
+        new = References(mean_references(head, rows, count)[known], known)
+        own = photo_references(champion, rows)
+        if former is not None:
+            own = References(mean_references(champion, former, count)[known], known)
         parts = [strangers[2 * fold], strangers[2 * fold + 1]]
         for scores, weights, references in (
-            (before, champion, photo_references(champion, rows)),
+            (before, champion, own),
             (after, head, new),
         ):
             for kept, part in zip((scores.choosing, scores.checking), parts, strict=True):
@@ -88,6 +101,13 @@ def trials(
         for scores in (before, after)
     )
     return one, two
+
+
+def _former(material: Material, referenced: NDArray[np.bool_]) -> Rows:
+    """Return what the references of a champion are made of that learnt from the household: not of newer frames."""
+    weights = material.rows.weights.copy()
+    weights[material.first_frame :][~referenced] = 0
+    return replace(material.rows, weights=weights)
 
 
 def left_out_best(head: Features, rows: Rows, probes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -95,6 +95,7 @@ class Tuned:
         curves: For a picture; None where nothing was compared.
         references: What stands for each user under the challenger, float32 (users, d), of unit length: the mean of all
             that is known of them. None where nothing was learnt.
+        frames_used: bool (m,): the household's frames that were learnt from. None where nothing was learnt.
     """
 
     verdict: Verdict
@@ -106,6 +107,7 @@ class Tuned:
     frames_as_references: bool
     curves: Curves | None
     references: NDArray[np.float32] | None = None
+    frames_used: NDArray[np.bool_] | None = None
 
 
 def finetune(household: Household, model_folder: Path, recipe: Recipe, report: Report | None = None) -> Tuned:
@@ -193,13 +195,21 @@ class Learner:
         """Return the trials of champion and challenger."""
         outsiders = at_the_door(self.cohort.outsiders, self.lights)
         draw = np.random.default_rng(self.recipe.seed)
-        return trials(self.material, self.champion, self.learn, outsiders, folds=self.recipe.folds, draw=draw)
+        return trials(
+            self.material,
+            self.champion,
+            self.learn,
+            outsiders,
+            folds=self.recipe.folds,
+            draw=draw,
+            referenced=self.household.referenced,
+        )
 
     def tuned(self, judgement: Judgement, before: Trial, after: Trial) -> Tuned:
         """Learn from everything and return the challenger with what the judge said of its like."""
         head = self.learn(self.material.rows, self.recipe.folds)
         means = mean_references(head, self.material.rows, len(self.household.users))
-        owners = self.household.frame_owners
+        used = self.material.rows.weights[self.material.first_frame :] > 0
         return Tuned(
             judgement.verdict,
             judgement.reason,
@@ -207,9 +217,10 @@ class Learner:
             judgement.after,
             network=network_with(self.trunk, head),
             calibration=calibration_of(head, self.cohort.outsiders),
-            frames_as_references=bool((owners >= 0).any()),
+            frames_as_references=bool((used & (self.household.frame_owners >= 0)).any()),
             curves=Curves(_scores(before, judgement.before), _scores(after, judgement.after)),
             references=means,
+            frames_used=used,
         )
 
 

@@ -26,6 +26,8 @@ class Household:
         frame_refused: int64 (m,): index of the user whom the operator said it is not, or -1.
         frame_cameras: (m,): slug of each frame's camera.
         views: What each camera sees.
+        referenced: bool (m,) where the champion was learnt from this household, with one reference a user: the frames
+            that are in it already. None: each photo is a reference, and no frame.
     """
 
     users: tuple[str, ...]
@@ -36,3 +38,4 @@ class Household:
     frame_refused: NDArray[np.int64]
     frame_cameras: tuple[str, ...]
     views: Mapping[str, View] = field(default_factory=dict)
+    referenced: NDArray[np.bool_] | None = None

@@ -201,7 +201,7 @@ def _telling(material: Material, head: Features, cohort: Cohort) -> NDArray[np.b
 
 
 def usable(material: Material, head: Features) -> Material:
-    """Return the material in which repeated and odd photos, and frames that do not show their user, weigh nothing."""
+    """Return the material in which what is repeated, odd photos, and frames not of their user weigh nothing."""
     rows, n = material.rows, material.photos
     made = templates(head, rows.features)
     kept = np.ones(len(rows.owners), np.bool_)
@@ -215,6 +215,7 @@ def usable(material: Material, head: Features) -> Material:
     own = scores[places]
     scores[places] = -1.0
     kept[owned] = (own >= UNLIKE_FRAMES) & (scores.max(axis=1, initial=-1.0) <= np.maximum(2 * UNLIKE, own + CLEARLY))
+    kept[owned] &= distinct(made[owned], rows.owners[owned])  # else one would vouch for the other before the judge
     probes = rows.probes & kept
     weights = np.where(kept, rows.weights, 0).astype(np.float32)
     changed = Rows(rows.features, rows.owners, rows.items, weights, probes, rows.photos & kept)

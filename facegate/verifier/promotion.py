@@ -78,6 +78,8 @@ class Lesson:
         frames_as_references: Under the challenger confirmed frames are references, too.
         references: What stands for each user under the challenger, float32 (users, d), in the material's order, of
             unit length; None: the templates of their photos do.
+        frames_used: bool (m,): which of the material's frames were learnt from, and not left out as wrong or repeated;
+            None: all.
         curves: The judge's scores, for the picture.
     """
 
@@ -89,6 +91,7 @@ class Lesson:
     calibration: Calibration | None = None
     frames_as_references: bool = False
     references: NDArray[np.float32] | None = field(default=None, repr=False)
+    frames_used: NDArray[np.bool_] | None = field(default=None, repr=False)
     curves: tuple[Curve, ...] = ()
 
 
@@ -158,7 +161,10 @@ class Tuning:
             return self.storage.runs.finish(run.number, replace(outcome, verdict=verdict), _now())
         challenger = self._written(run, champion, lesson)
         outcome = replace(outcome, challenger=challenger.id, on_shelf=True)
-        move = Move(self.storage, self.settings, run, champion, challenger, material, position, lesson.references)
+        move = Move(
+            self.storage, self.settings, run, champion, challenger, material, position,
+            lesson.references, lesson.frames_used,
+        )  # fmt: skip
         if lesson.verdict == PROMOTED and not (unfit := self._unfit(challenger)):
             self._keep_strangers(champion, challenger)
             done, gone = move.promote(outcome, self.report)
@@ -278,6 +284,7 @@ class Move:
     material: Material
     position: int
     references: NDArray[np.float32] | None = None
+    frames_used: NDArray[np.bool_] | None = None
 
     def promote(self, outcome: Outcome, report: Report) -> tuple[Run, set[str]]:
         """Put the challenger in charge, or into the shadow first; return the row and the models that are to go.
@@ -331,17 +338,22 @@ class Move:
         return {photo: self.references[user] for photo, user in self.material.stored.items()}
 
     def _confirmed_photos(self) -> dict[str, list[NewPhoto]]:
-        """Return the confirmed frames as photos of their users with templates of the challenger, if it wants them."""
+        """Return the confirmed frames as photos of their users with templates of the challenger, if it wants them.
+
+        Not those that were left out: another model would take each of them for a reference of its own.
+        """
         if "confirmed" not in self.challenger.origins:
             return {}
-        crops = ((number, one.crop) for number, one in enumerate(self.material.confirmed))
+        used = self.frames_used
+        confirmed = [one for one in self.material.confirmed if used is None or used[one.frame]]
+        crops = ((number, one.crop) for number, one in enumerate(confirmed))
         extractor = self.challenger.extractor(self.settings.verifier.threads)
         made: dict[int, Template] = templates_of(crops, extractor, lambda _: None)
         if self.references is not None:
             places = {slug: at for at, slug in enumerate(self.material.users)}
-            made = {n: self.references[places[one.user]] for n, one in enumerate(self.material.confirmed)}
+            made = {n: self.references[places[one.user]] for n, one in enumerate(confirmed)}
         photos: dict[str, list[NewPhoto]] = {}
-        for number, one in enumerate(self.material.confirmed):
+        for number, one in enumerate(confirmed):
             told = {"camera": one.camera, "decision": one.decision}
             photos.setdefault(one.user, []).append(NewPhoto(one.digest, one.crop, made[number], told))
         return photos

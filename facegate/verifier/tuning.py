@@ -7,7 +7,7 @@ to: that is the hard negative that the door has met.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,6 +44,7 @@ class Confirmed:
         word: The operator's word and user at the time.
         camera: Which saw it.
         crop: What is kept of it.
+        frame: Its place in `Material.frames`.
     """
 
     user: str
@@ -52,6 +53,7 @@ class Confirmed:
     word: tuple[str, str | None]
     camera: str
     crop: Crop
+    frame: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,7 @@ class Material:
         frame_owners: int64 (m,): index into `users`, or -1: nobody of them.
         frame_refused: int64 (m,): index of the user whom it does not show, or -1.
         frame_cameras: (m,): slug of each frame's camera.
+        frame_stored: bool (m,): it is a photo of its user already, by a run before.
         views: What each camera sees.
         confirmed: The frames that show a user.
         stored: Number of each stored photo that was learnt from, enrolled or confirmed before -> index into `users`.
@@ -81,6 +84,7 @@ class Material:
     frame_owners: NDArray[np.int64]
     frame_refused: NDArray[np.int64]
     frame_cameras: tuple[str, ...]
+    frame_stored: NDArray[np.bool_]
     views: Mapping[str, View]
     confirmed: tuple[Confirmed, ...]
     stored: Mapping[int, int]
@@ -112,6 +116,7 @@ def gather(storage: Storage) -> Material:
     index = {slug: number for number, slug in enumerate(users)}
     former = [photo for photo in storage.photos.every((CONFIRMED,)) if photo.user in index]
     confirmed, faces = _frames(storage, index, former)
+    made_photos = {photo.digest for photo in former}
     enrolled = [_Face(photo.digest, index[photo.user], NOBODY, "", photo.crop) for photo in photos]
     views = views_of(storage.views)
     return Material(
@@ -123,6 +128,7 @@ def gather(storage: Storage) -> Material:
         frame_owners=np.array([face.owner for face in faces], np.int64),
         frame_refused=np.array([face.refused for face in faces], np.int64),
         frame_cameras=tuple(face.camera for face in faces),
+        frame_stored=np.array([face.name in made_photos for face in faces], np.bool_),
         views=views,
         confirmed=tuple(confirmed),
         stored={photo.id: index[photo.user] for photo in (*photos, *former)},
@@ -146,13 +152,16 @@ def _frames(
         faces.append(_Face(digest, owner, other, frame.camera, frame.crop))
         if said.owner is not None:
             word = (spoken.word, spoken.word_user)
-            confirmed.append(Confirmed(said.owner, digest, frame.decision, word, frame.camera, frame.crop))
+            at = len(faces) - 1
+            confirmed.append(Confirmed(said.owner, digest, frame.decision, word, frame.camera, frame.crop, at))
     known = {face.name for face in faces}
     for photo in former:
         if photo.digest not in known:  # the decision is forgotten, what it showed is not
             camera = str(photo.quality.get("camera", ""))
             faces.append(_Face(photo.digest, index[photo.user], NOBODY, camera, photo.crop))
-    return confirmed, faces[-MOST_PICTURES:]
+    surplus = max(0, len(faces) - MOST_PICTURES)
+    taken = [replace(one, frame=one.frame - surplus) for one in confirmed if one.frame >= surplus]
+    return taken, faces[surplus:]
 
 
 def _meaning(spoken: SpokenFrame) -> Meaning:

@@ -170,3 +170,32 @@ def test_many_users_are_met_a_few_at_a_time_and_frames_of_nobody_only_part():
     nobody = Rows(rows.features, np.where(np.arange(len(rows.owners)) % 11 == 0, -1, rows.owners), rows.items,
                   rows.weights, rows.probes, rows.photos)  # fmt: skip
     assert np.isfinite(learnt(HeadPlan(steps=4), rows=nobody, users=90)).all()
+
+
+# --- a champion that was learnt from the same household ---------------------------------------------------------
+
+
+def test_a_challenger_gains_nothing_by_what_a_learnt_champion_has_already():
+    material, outsiders = a_household(), strangers()
+    referenced = np.ones(10, np.bool_)
+
+    def same(**changes):
+        return trials(
+            material, a_head(), lambda *_: a_head(), outsiders, folds=3, draw=np.random.default_rng(0), **changes
+        )
+
+    one, two = same(referenced=referenced)
+    assert np.array_equal(one.mated, two.mated)
+    assert np.array_equal(one.choosing, two.choosing)
+    assert np.array_equal(one.checking, two.checking)
+    first, _ = same()
+    assert first.mated.mean() < one.mated.mean()
+
+
+def test_frames_that_a_learnt_champion_has_not_met_are_none_of_its_references():
+    material = a_household(frames=3)
+    late = np.tile([True, True, False], 5)
+    one, two = trials(
+        material, a_head(), lambda *_: a_head(), strangers(), folds=3, draw=np.random.default_rng(0), referenced=late
+    )
+    assert one.mated.mean() < two.mated.mean()

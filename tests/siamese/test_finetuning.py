@@ -92,6 +92,20 @@ def test_without_a_view_or_frames_it_still_learns():
     assert tuned(house).network is not None
 
 
+def test_a_frame_that_comes_again_and_again_is_one_frame():
+    house = household(frames=1)
+    again = replace(
+        house,
+        frames=np.repeat(house.frames, 5, axis=0),
+        frame_owners=np.repeat(house.frame_owners, 5),
+        frame_refused=np.repeat(house.frame_refused, 5),
+        frame_cameras=house.frame_cameras * 5,
+    )
+    one, five = tuned(house), tuned(again)
+    assert five.before.fnmr.of == one.before.fnmr.of
+    assert five.frames_used.tolist() == [True, False, False, False, False] * 6
+
+
 # --- poison -----------------------------------------------------------------------------------------------------
 
 
