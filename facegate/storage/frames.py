@@ -17,8 +17,9 @@ from facegate.storage.engine import reading, writing
 from facegate.storage.packing import Crop, packed, unpacked
 from facegate.storage.places import frame_place
 from facegate.storage.revision import bump, keep_vault_key
-from facegate.storage.runs import CORRECTION, ask
-from facegate.storage.tables import DecisionFrameRow, DecisionRow, PhotoRow, UserRow
+from facegate.storage.runs import CORRECTION, SHADOW, ask
+from facegate.storage.shelf import take_off
+from facegate.storage.tables import DecisionFrameRow, DecisionRow, FinetuneRunRow, PhotoRow, UserRow
 from facegate.storage.vault import Vault
 
 
@@ -150,11 +151,16 @@ class DecisionFrames:
 
 
 def take_back(connection: Connection, decision: str, now: datetime) -> None:
-    """Let a face be no photo of a user any more, if a word made it one; what was learned is to be learned anew."""
+    """Let a face be no photo of a user any more, if a word made it one; what was learned is to be learned anew.
+
+    A challenger in the shadow has learned from that word, too: it is taken away before it could lead.
+    """
     made = (PhotoRow.digest == photo_digest(decision)) & (PhotoRow.origin == "confirmed")
     if connection.execute(select(PhotoRow.id).where(made)).first() is not None:
         bump(connection)
         connection.execute(delete(PhotoRow).where(made))
+        shadows = select(FinetuneRunRow.challenger).where(FinetuneRunRow.state == SHADOW)
+        take_off(connection, [model for model in connection.execute(shadows).scalars() if model is not None], now)
         ask(connection, CORRECTION, now)
 
 
@@ -171,10 +177,11 @@ def photo_digest(decision: str) -> str:
 
 
 def words(connection: Connection, decisions: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
-    """Return the operator's word on decisions and the user that was named with it."""
-    statement = select(DecisionRow.id, DecisionRow.word, DecisionRow.word_user)
-    rows = connection.execute(statement.where(DecisionRow.id.in_(sorted(decisions))))
-    return {row.id: (row.word, row.word_user) for row in rows}
+    """Return the operator's word on decisions and the user that was named with it; none where the face was deleted."""
+    statement = select(DecisionRow.id, DecisionRow.word, DecisionRow.word_user, DecisionFrameRow.decision)
+    kept = statement.outerjoin(DecisionFrameRow, DecisionFrameRow.decision == DecisionRow.id)
+    rows = connection.execute(kept.where(DecisionRow.id.in_(sorted(decisions))))
+    return {row.id: (None, None) if row.decision is None else (row.word, row.word_user) for row in rows}
 
 
 def forget_frames_of(connection: Connection, user_id: int, slug: str) -> int:

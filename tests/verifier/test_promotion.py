@@ -312,6 +312,44 @@ def test_a_word_that_is_taken_back_meanwhile_stops_the_run(storage, library, tun
     assert library.active() == "twin-1"
 
 
+def test_a_face_that_is_deleted_meanwhile_comes_back_as_no_photo(storage, tune):
+    decision = confirm(storage, ALICE.slug)
+
+    def report(step, _):
+        if step == "place":
+            storage.frames.drop(decision)
+
+    with pytest.raises(RefusedError, match="a word taken back"):
+        tune(report=report, frames_as_references=True)
+    assert {photo.origin for photo in storage.photos.listed(ALICE.slug)} == {"enrolled"}
+
+
+def test_a_confirmed_face_that_was_left_out_is_no_photo_of_anybody(storage, tune):
+    def learn(material, folder, report):
+        used = material.frame_owners == 1
+        return lesson(frames_as_references=True, frames_used=used)(material, folder, report)
+
+    confirm(storage, ALICE.slug)
+    confirm(storage, BOB.slug)
+    assert tune(learn=learn).verdict == "promoted"
+    assert [photo.origin for photo in storage.photos.listed(ALICE.slug)] == ["enrolled"]
+    assert [photo.origin for photo in storage.photos.listed(BOB.slug)] == ["enrolled", "confirmed"]
+
+
+def test_a_face_that_is_a_photo_by_a_run_before_is_told_apart(storage, tune):
+    seen = []
+
+    def learn(material, folder, report):
+        seen.append(dict(zip(material.frame_owners.tolist(), material.frame_stored.tolist(), strict=True)))
+        return lesson(frames_as_references=True, seed=len(seen))(material, folder, report)
+
+    confirm(storage, BOB.slug)
+    tune(learn=learn)
+    confirm(storage, ALICE.slug)
+    tune(learn=learn)
+    assert seen == [{1: False}, {0: False, 1: True}]
+
+
 # --- removal --------------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +444,17 @@ def test_a_shadow_of_who_was_removed_has_failed(storage, library, in_shadow):
     remove(storage, library, BOB.slug)
     assert storage.runs.find(in_shadow.number).state == "failed"
     assert storage.runs.in_shadow() is None
+
+
+def test_a_challenger_in_the_shadow_goes_with_the_word_that_it_learned_from(settings, storage, library, tune):
+    decision = confirm(storage, ALICE.slug)
+    shadow = settings.model_copy(update={"finetune": FinetuneSection(keep=1, shadow=True)})
+    run = tune(settings=shadow, frames_as_references=True)
+    storage.decisions.speak(decision, "denied", NOW)
+    assert storage.runs.find(run.number).state == "failed"
+    with pytest.raises(RefusedError, match="not in the shadow any more"):
+        conclude(storage, library, settings, run, promote=True, reason="50 visits")
+    assert storage.runs.due().trigger == "correction"
 
 
 # --- cleaning up ----------------------------------------------------------------------------------------------------
