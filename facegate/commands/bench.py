@@ -64,7 +64,7 @@ def gate(
 @app.command("models")
 def models(
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this one; may be repeated.")] = None,
-    threads: Annotated[list[int] | None, typer.Option("--threads", min=1, help="May be repeated.")] = None,
+    threads: Annotated[list[int] | None, typer.Option("--threads", min=1, max=256, help="May be repeated.")] = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each photo is timed.")] = 5,
     references: Annotated[int, typer.Option(min=1, max=1_000_000, help="Enrolled references.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -36,11 +36,11 @@ def calibrate(
     A threshold is for the share of strangers' visits that may end in anybody's name, with so many references enrolled
     and so many frames a visit. Users who are too alike are named with their own, higher thresholds.
     """
-    from facegate.commands.drawing import checked_target_file  # noqa: PLC0415
+    from facegate.commands.evaluate import check_plot  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
     from facegate.verifier.thresholds import document as thresholds_in_force  # noqa: PLC0415
 
-    checked_target_file(plot)
+    check_plot(plot)
     settings = load_settings()
     if people is not None:
         renew(people, model)

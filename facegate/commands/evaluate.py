@@ -35,8 +35,11 @@ Fmr = Annotated[
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw score histograms and DET curves.")]
 Size = Annotated[int, typer.Option("--size", min=32, max=512, help="An ONNX file's crop: its side, pixels.")]
-Mean = Annotated[float, typer.Option("--mean", help="An ONNX file's: taken from each value; 0 if the graph does it.")]
-Std = Annotated[float, typer.Option("--std", min=1e-6, help="An ONNX file's: what each value is divided by.")]
+Mean = Annotated[
+    float,
+    typer.Option("--mean", min=-1e6, max=1e6, help="An ONNX file's: taken from each value; 0 if the graph does it."),
+]
+Std = Annotated[float, typer.Option("--std", min=1e-6, max=1e6, help="An ONNX file's: what each value is divided by.")]
 Rgb = Annotated[bool, typer.Option("--rgb/--bgr", help="An ONNX file's order of channels.")]
 Template = Annotated[Literal["arcface", "reid-0095"], typer.Option("--template", help="An ONNX file's alignment.")]
 

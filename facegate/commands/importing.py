@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the model is to be called.")]
 Size = Annotated[int, typer.Option("--size", min=32, max=512, help="Side of the square crop, pixels.")]
-Mean = Annotated[float, typer.Option("--mean", help="Taken from each value; 0 if the graph does it.")]
-Std = Annotated[float, typer.Option("--std", min=1e-6, help="What each value is divided by.")]
+Mean = Annotated[
+    float, typer.Option("--mean", min=-1e6, max=1e6, help="Taken from each value; 0 if the graph does it.")
+]
+Std = Annotated[float, typer.Option("--std", min=1e-6, max=1e6, help="What each value is divided by.")]
 Rgb = Annotated[bool, typer.Option("--rgb/--bgr", help="Order of the channels.")]
 Template = Annotated[Literal["arcface", "reid-0095"], typer.Option("--template", help="Alignment of the crop.")]
 People = Annotated[
@@ -69,6 +71,10 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
     if known is not None and not sha256:
         fetch_known(name, known, url or known.url, people, as_json=as_json)
         return
+    if known is not None and not url:
+        raise UnusableInputError(
+            f"The SHA-256 of {name} is pinned already", "Leave --sha256 away, or give URL and a name of yours"
+        )
     if not url:
         raise UnusableInputError(
             f"No network is known as {name}", f"Name {', '.join(PUBLISHED)}, or give URL and --sha256"

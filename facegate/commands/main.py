@@ -18,6 +18,11 @@ from facegate import __version__
 from facegate.errors import FacegateError
 
 CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+#: What a file or folder that somebody named may be.
+CANNOT_USE: Final = frozenset({
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+    errno.ELOOP,
+})  # fmt: skip
 
 #: Command: (module, its `app` or its function, one line of help). The order is that of `facegate --help`.
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
@@ -126,6 +131,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
         sys.stderr.close()  # whoever read us has left: there is nobody to tell
         return 0
     except OSError as error:
+        if error.errno in CANNOT_USE and error.filename is not None:
+            return fail(
+                f"{error.filename} cannot be used: {error.strerror}. Name another place, or make it writable.", 2
+            )
         if error.errno not in CANNOT_WRITE:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail once more at the very end

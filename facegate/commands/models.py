@@ -116,6 +116,8 @@ def told(model: "Model", made: int, settings: Settings, *, as_json: bool) -> Non
     """Say which model is in charge now, and how many references it had to make."""
     if made:
         warn(f"{made} references were made anew by {model.id} from the stored crops")
+    if not model.calibration.measured:
+        warn(f"no door is armed by it (not_armed) until you run: facegate calibrate DIR --model {model.card.name}")
     if settings.verifier.model not in {"", model.card.name}:
         warn(f"the setting verifier.model keeps {settings.verifier.model} in charge")
     if as_json:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from facegate.siamese.oneshot_training import Progress as At
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch.")]
 
 
 def train_oneshot(  # noqa: PLR0917 - typer passes options by name

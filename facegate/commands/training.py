@@ -49,7 +49,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 6.")] = None,
     doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.7,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
     look_every: Annotated[int, typer.Option("--look-every", min=0, help="Steps between looks at held-out.")] = 1000,

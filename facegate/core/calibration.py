@@ -126,8 +126,10 @@ class Calibration:
             tries: How many references there are; fewer than one counts as one.
 
         Returns:
-            The threshold, or None where the counts do not support the target for so many.
+            The threshold, or None where the counts do not support it for so many, or what is given is no number.
         """
+        if math.isnan(target_fmr) or math.isnan(tries):
+            return None  # it would sort before every rate, and the lowest score of all would do
         allowed = bisect_left(
             self.knots, -target_fmr, key=lambda knot: -self.gallery_fmr(knot.score, max(tries, 1.0))
         )  # the rates fall, so their negatives rise
@@ -225,7 +227,7 @@ def from_json(document: Mapping[str, Any]) -> Calibration:
             knots=tuple(Knot(float(at["score"]), int(at["reached"]), float(at["fmr"])) for at in curve),
             mated=Mated(int(document["mated"]), tuple(float(at["fnmr"]) for at in curve)),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise UnusableCalibrationError(f"no calibration: {error!r}") from error
 
 

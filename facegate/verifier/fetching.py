@@ -113,13 +113,13 @@ def _go_on(session: httpx.Client, download: _Download) -> None:
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with answered(session, url, headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if total_of(answer) == have:
+            if have and total_of(answer) == have:
                 return  # it is all there
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise _BrokenOffError("the part was of another file")
         resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
         if resumed and start_of(answer) != have:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise _BrokenOffError("the server sent another range")
         done, of = (have if resumed else 0), total_of(answer)
         with part.open("ab" if resumed else "wb") as file:

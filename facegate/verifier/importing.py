@@ -19,7 +19,7 @@ from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.library import NAME, NETWORK, Card, Library, digest_of, write_model
+from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, digest_of, write_model
 from facegate.verifier.photos import Photo, PhotoReader
 from facegate.verifier.probing import Probe, probe
 from facegate.verifier.scoring import Tally, calibrated
@@ -27,6 +27,8 @@ from facegate.verifier.selftest import PROOF, prove
 
 MOST_BYTES: Final = 300_000_000
 TARGETS: Final = (1e-2, 1e-3, 1e-4)
+LEAST_PEOPLE: Final = 10
+"""Many photos of few people are many comparisons and hardly any strangers: of two people, one."""
 ROUNDS: Final = 9
 """So many single faces are timed; the median is told."""
 
@@ -114,15 +116,20 @@ def calibrate_on(card: Card, people: Mapping[str, Sequence[Photo]], source: str)
     """Return the calibration of a model by photos of people.
 
     Raises:
-        UnusableInputError: The photos give no mated or no non-mated comparisons.
+        UnusableInputError: The photos show too few people, or give no mated or no non-mated comparisons.
     """
     usable = [(number, photo.template) for number, own in enumerate(people.values()) for photo in own
               if photo.template is not None]  # fmt: skip
+    seen = len({number for number, _ in usable})
+    if seen < LEAST_PEOPLE:
+        raise UnusableInputError(
+            f"The photos show {seen} people; what strangers score takes {LEAST_PEOPLE} or more to tell",
+            "Give photos of more people, some with two",
+        )
     tally = Tally()
-    if usable:
-        tally.add(np.stack([template for _, template in usable]), np.array([number for number, _ in usable]))
+    tally.add(np.stack([template for _, template in usable]), np.array([number for number, _ in usable]))
     try:
-        return calibrated(tally, model=card.id, source=source, people=len(people))
+        return calibrated(tally, model=card.id, source=source, people=seen)
     except NotEnoughScoresError as error:
         raise UnusableInputError(
             "The photos give no comparisons of one of the two kinds", "Give several people, some with two photos"
@@ -162,7 +169,7 @@ def add_to(
         RefusedError: There is a model of this name, and it is not to be replaced.
     """
     folder = library.local_dir / card.name
-    if folder.exists() and not replace:
+    if (folder / CARD).exists() and not replace:  # without one it is what an interrupted call left
         raise RefusedError(f"There is a model {card.name} already", "Choose another name")
     extractor = OnnxExtractor(network, model=card.id, contract=card.contract)
     proof = prove(detector, extractor, card.contract.alignment)

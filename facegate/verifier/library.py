@@ -311,7 +311,7 @@ def read_card(folder: Path) -> Card:
             document.get("figures", {}),
             files,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise NotReadyError(
             f"{folder / CARD} is no card of a model ({error})", "Remove the folder or import the model again"
         ) from error

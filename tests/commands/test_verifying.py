@@ -23,7 +23,7 @@ def photo(person, number):
 
 @pytest.fixture
 def folder(tmp_path):
-    return people_folder(tmp_path / "people")
+    return people_folder(tmp_path / "people", count=10, photos=2)
 
 
 def test_two_photos_of_one_person_leave_with_0_and_of_two_with_1(capsys):

@@ -152,3 +152,14 @@ def test_a_visit_has_as_many_frames_as_are_wished_or_as_the_counts_support(targe
 
 def test_a_visit_of_a_network_that_nobody_calibrated_has_no_frames():
     assert unmeasured("m@0").visit_frames(0.5, references=1, frames=20) == 0
+
+
+def test_what_is_no_number_has_no_threshold():
+    assert CALIBRATION.gallery_threshold(math.nan, 1) is None
+    assert CALIBRATION.gallery_threshold(0.5, math.nan) is None
+    assert CALIBRATION.visit_threshold(0.5, references=1, strictness=math.nan) is None
+
+
+def test_an_endless_count_is_no_calibration():
+    with pytest.raises(UnusableCalibrationError):
+        from_json({**CALIBRATION.to_json(), "people": math.inf})
