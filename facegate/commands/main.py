@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
+def run(arguments: list[str]) -> int:  # noqa: C901, PLR0911 - a way to end, a way out
     """Run one command and return its exit code; a user's mistake is one line on stderr, never a traceback."""
     try:
         result = typer.main.get_command(app).main(arguments or ["--help"], prog_name="facegate", standalone_mode=False)
@@ -127,6 +127,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
             sys.stderr.write(f"{message}\n")
             return 2
         return fail(message, 2)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return fail("torch is not installed. Run: pip install 'facegate[training]'.", 3)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left: there is nobody to tell
         return 0

@@ -138,3 +138,15 @@ def test_a_bad_schedule_is_one_line():
         "facegate: Setting finetune.schedule: '61' is no minute of a cron line. "
         "See `facegate settings` for its name and range.\n"
     )
+
+
+@pytest.mark.parametrize("command", ["train", "ablate"])
+def test_what_takes_torch_says_so_in_one_line_where_it_is_not_installed(command, tmp_path, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("facegate.siamese")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    words = ["models", command, "--data", str(tmp_path), "--start", "none", "--out", str(tmp_path / "out")]
+    assert root.run(words) == 3
+    error = capsys.readouterr().err
+    assert "pip install 'facegate[training]'" in error
+    assert error.count("\n") == 1
