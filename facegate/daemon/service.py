@@ -324,15 +324,15 @@ class Service:
     def _refresh(self) -> None:
         """Take up what other processes changed: enrollments, doors, the model in charge."""
         engine = self._gate.engine
+        changed = engine.gallery.refresh()
+        self._gate.confirm_roster()  # this network serves while another is loaded, which may take seconds
         if self._library.active() != engine.model.partition("@")[0]:
             self._gate.engine = engine_of(
                 self.settings, self._storage.gallery, self._detector, self._clock, self._library
             )
             log.info("another network is in charge", extra={"model": self._gate.engine.model})
+            self._gate.confirm_roster()
             changed = True
-        else:
-            changed = engine.gallery.refresh()
-        self._gate.confirm_roster()
         if changed:
             self._entities.follow(self._gate.engine.roster)
 
