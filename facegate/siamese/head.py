@@ -11,7 +11,7 @@ longer learning was tried and does harm (see the table of `facegate bench finetu
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -54,13 +54,27 @@ class HeadPlan:
     rank: int = 0
 
 
+ALL_BUT: Final = -2
+"""Owners up to here say whom a face does not show."""
+
+
+def all_but(user: Any) -> Any:
+    """Return the owner of a face that is not a user's, or the user of such an owner: it is its own inverse.
+
+    >>> all_but(0), all_but(all_but(3))
+    (-2, 3)
+    """
+    return ALL_BUT - user
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Features of the household's faces.
 
     Attributes:
         features: float32 (n, 512).
-        owners: int64 (n,): whose face it is; -1: nobody's of the household.
+        owners: int64 (n,): whose face it is; -1: nobody's of the household; `all_but(u)`: not that of user u, and
+            more is not known.
         items: int64 (n,): photo or frame that it comes from; a photo's copies share the number.
         weights: float32 (n,): what it weighs in its owner's reference.
         probes: bool (n,): it is a face as the door sees it.
@@ -179,14 +193,15 @@ def _drawn(rows: Rows, users: int, draw: np.random.Generator) -> _Batch:
     if users <= MOST_USERS:
         return _Batch(rows, users)
     chosen = np.sort(draw.choice(users, MOST_USERS, replace=False))
-    number = np.full(users + 1, -2)
+    number = np.full(users, users)
     number[chosen] = np.arange(MOST_USERS)
-    number[-1] = -1  # owner -1 is the last
-    kept = number[rows.owners] >= -1
+    owners = rows.owners
+    known, but = owners >= 0, owners <= ALL_BUT
+    renumbered = owners.copy()
+    renumbered[known], renumbered[but] = number[owners[known]], all_but(number[all_but(owners[but])])
+    kept = (renumbered < users) & (renumbered > all_but(users))
     some = rows.where(kept)
-    return _Batch(
-        Rows(some.features, number[some.owners], some.items, some.weights, some.probes, some.photos), MOST_USERS
-    )
+    return _Batch(Rows(some.features, renumbered[kept], some.items, some.weights, some.probes, some.photos), MOST_USERS)
 
 
 def _compared(weights: Tensor, met: tuple[Tensor, Tensor], batch: _Batch) -> tuple[Tensor, Tensor]:
@@ -214,6 +229,8 @@ def _compared(weights: Tensor, met: tuple[Tensor, Tensor], batch: _Batch) -> tup
     mine = one_hot(whose.clamp_min(0), batch.users) * (whose >= 0).long()[:, None]
     scores = torch.where(mine == 1, left_out[:, None], scores)
     label = torch.where((mine == 1) & ~compared[:, None], -1, mine)
+    but = all_but(whose)[:, None]  # of whom it is not; of everybody else nothing is known
+    label = torch.where((whose <= ALL_BUT)[:, None] & (torch.arange(batch.users) != but), -1, label)
     top = torch.cat((door @ clean.T, door @ users.T), 1)
     low = torch.cat((probes @ clean.T, scores), 1)
     labels = torch.cat((

@@ -23,7 +23,8 @@ class Household:
         photo_owners: int64 (n,): index into `users`.
         frames: Frames that an operator spoke of.
         frame_owners: int64 (m,): index into `users` of whom the operator confirmed, or -1: nobody of them.
-        frame_refused: int64 (m,): index of the user whom the operator said it is not, or -1.
+        frame_refused: int64 (m,): index of the user whom the operator said it is not, or -1; with owner -1
+            nothing is known of the others, so the frame counts against that user alone.
         frame_cameras: (m,): slug of each frame's camera.
         views: What each camera sees.
         referenced: bool (m,) where the champion was learnt from this household, with one reference a user: the frames

@@ -20,7 +20,7 @@ from facegate.core.frame import Pixels
 from facegate.siamese.augment import place, plain
 from facegate.siamese.cohort import CAMERAS, CLEAN, Cohort, blocks
 from facegate.siamese.export import write_onnx
-from facegate.siamese.head import Features, Rows, templates
+from facegate.siamese.head import Features, Rows, all_but, templates
 from facegate.siamese.household import Household
 from facegate.siamese.networks import Trunk
 from facegate.vision.view import Light, View, imitate
@@ -122,7 +122,9 @@ def features_of(network: FeatureNetwork, household: Household, *, copies: int, d
     """
     views = household.views
     photos, photo_owners = household.photos, household.photo_owners
-    frames, frame_owners = household.frames, household.frame_owners
+    frames, refused = household.frames, household.frame_refused
+    unknown = (household.frame_owners < 0) & (refused >= 0)  # not that user; it may be any other
+    frame_owners = np.where(unknown, all_but(refused), household.frame_owners)
     seen = list(views.values()) or list(CAMERAS.values())
 
     def pictures() -> Iterator[Pixels]:

@@ -144,11 +144,11 @@ def _frames(
     faces: list[_Face] = []
     for spoken in storage.frames.spoken()[-MOST_PICTURES:]:
         said = _meaning(spoken)
-        if not said.teaches or (said.owner is not None and said.owner not in index):
-            continue
+        about = said.owner or said.refused
+        if not said.teaches or (about is not None and about not in index):
+            continue  # of somebody who is gone
         frame, digest = spoken.frame, photo_digest(spoken.frame.decision)
-        refused = frame.user if said.stranger else said.refused
-        owner, other = (NOBODY if slug is None else index.get(slug, NOBODY) for slug in (said.owner, refused))
+        owner, other = (NOBODY if slug is None else index.get(slug, NOBODY) for slug in (said.owner, said.refused))
         faces.append(_Face(digest, owner, other, frame.camera, frame.crop))
         if said.owner is not None:
             word = (spoken.word, spoken.word_user)

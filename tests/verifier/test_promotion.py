@@ -271,7 +271,7 @@ def test_confirmed_faces_are_gathered_with_what_was_said_of_them(storage, tune):
     (material,) = seen
     assert material.users == (ALICE.slug, BOB.slug)
     assert sorted(zip(material.frame_owners.tolist(), material.frame_refused.tolist(), strict=True)) == [
-        (-1, 0), (-1, 1), (0, -1), (0, 1),
+        (-1, -1), (-1, 1), (0, -1), (0, 1),
     ]  # fmt: skip
     assert material.frames.shape == (4, 144, 144, 3)
     assert material.photos.shape == (2, 144, 144, 3)
