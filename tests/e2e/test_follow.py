@@ -20,6 +20,7 @@ def test_follow_prints_what_is_recorded_and_leaves_with_130_when_interrupted(tmp
         storage.decisions.record(a_decision(id="before"))
         environment = os.environ | {"PYTHONPATH": str(ROOT), "FACEGATE_DATA_DIR": str(tmp_path)}
         command = [sys.executable, "-m", "facegate", "decisions", "follow", "--json"]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path
         ) as follower:
