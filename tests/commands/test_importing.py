@@ -11,6 +11,7 @@ from facegate.commands.main import run
 from facegate.settings import load_settings
 from facegate.storage import open_storage
 from facegate.verifier.extractor import InputContract
+from facegate.verifier.library import DEFAULT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
 from tests.verifier.networks import insightface, of_one_node
@@ -93,7 +94,7 @@ def test_with_photos_of_people_a_network_is_evaluated_and_calibrated_at_once(net
 def test_scaling_that_blinds_a_network_is_mended_and_told(capsys):
     from facegate.resources import shipped
 
-    twin = shipped("models") / "verifier" / "twin-1" / "network.onnx"
+    twin = shipped("models") / "verifier" / DEFAULT / "network.onnx"
     options = ["--size", "128", "--mean", "127.5", "--std", "127.5", "--template", "reid-0095"]
     assert run(["models", "import", "mine", str(twin), *options]) == 0
     assert "taken with --mean 0 --std 1" in capsys.readouterr().err

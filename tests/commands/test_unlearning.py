@@ -8,7 +8,7 @@ import pytest
 from facegate.settings import load_settings
 from facegate.storage import open_storage
 from facegate.storage.frames import DecisionFrame
-from facegate.verifier.library import library_of
+from facegate.verifier.library import DEFAULT, library_of
 from facegate.verifier.promotion import Tuning
 from facegate.vision.composites import people
 from tests.fakes import START
@@ -38,7 +38,7 @@ def learned(call):
 def test_a_learned_model_is_listed_with_where_it_is_from(answer, learned):
     listed = {model["model"]: model for model in answer("models", "list")}
     assert listed[learned]["active"] is True
-    assert listed[learned]["start"].startswith("fine-tuned from twin-1@")
+    assert listed[learned]["start"].startswith(f"fine-tuned from {DEFAULT}@")
     assert answer("models", "show")["figures"] == {"before": {"fnmr": 0.2}, "after": {"fnmr": 0.1}}
 
 
@@ -70,4 +70,4 @@ def test_a_backup_brings_back_what_was_learned_and_a_missing_model_is_told(answe
     assert "is not in" in err
     assert call("models", "show")[0] == 3
     assert call("models", "rollback")[0] == 0
-    assert answer("models", "show")["model"].startswith("twin-1@")
+    assert answer("models", "show")["model"].startswith(f"{DEFAULT}@")

@@ -8,6 +8,7 @@ from facegate.daemon.chores import Chores
 from facegate.settings import Settings
 from facegate.storage import open_storage
 from facegate.storage.photos import Enrollee
+from facegate.verifier.library import DEFAULT
 from tests.daemon.test_gate import Rig
 from tests.fakes import START, StandingClock
 from tests.storage.decisions import MODEL, a_decision
@@ -68,7 +69,7 @@ def test_it_learns_at_the_hour_and_when_enough_photos_are_new(storage):
 
 
 def test_it_learns_nothing_by_itself_while_the_settings_name_the_model(storage):
-    chores, runs = chores_of(storage, finetune={"after_enrollments": 1}, verifier={"model": "twin-1"})
+    chores, runs = chores_of(storage, finetune={"after_enrollments": 1}, verifier={"model": DEFAULT})
     chores.learn()
     chores.learn_if_due()
     assert runs.causes == []

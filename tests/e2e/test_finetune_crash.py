@@ -14,7 +14,7 @@ import pytest
 from facegate.settings import FinetuneSection, Settings
 from facegate.storage import open_storage
 from facegate.verifier import shelf
-from facegate.verifier.library import library_of
+from facegate.verifier.library import DEFAULT, library_of
 from tests.e2e.household import ENROLLED, picture_of, serving, varied, wait_until
 
 MORTAL = Path(__file__).with_name("mortal.py")
@@ -61,7 +61,7 @@ def check_whole(folder, *, leads):
 @pytest.mark.parametrize(("step", "share"), BEFORE)
 def test_killed_before_the_move_the_old_champion_leads(household, step, share):
     assert run_mortal(household, step, share).returncode == -signal.SIGKILL
-    check_whole(household, leads="twin-1")
+    check_whole(household, leads=DEFAULT)
 
 
 def test_killed_after_the_move_the_new_champion_leads_and_the_oldest_goes(household):
@@ -69,8 +69,8 @@ def test_killed_after_the_move_the_new_champion_leads_and_the_oldest_goes(househ
         assert run_mortal(household).stdout == "promoted\n"
     for number, (step, share) in enumerate(AFTER, 3):
         assert run_mortal(household, step, share).returncode == -signal.SIGKILL
-        check_whole(household, leads=f"twin-1-home{number}")
-        assert not (household / "models" / f"twin-1-home{number - 2}").exists()
+        check_whole(household, leads=f"{DEFAULT}-home{number}")
+        assert not (household / "models" / f"{DEFAULT}-home{number - 2}").exists()
 
 
 def test_a_command_that_is_killed_takes_its_child_along(household):
@@ -87,7 +87,7 @@ def test_a_command_that_is_killed_takes_its_child_along(household):
         library = library_of(Settings(data_dir=household), storage.champions)
         now = datetime.now(UTC)
         wait_until(lambda: shelf.tidy_unless_busy(storage, library, household, now), 20, "the child's end")
-    check_whole(household, leads="twin-1")
+    check_whole(household, leads=DEFAULT)
     with open_storage(Settings(data_dir=household)) as storage:
         assert [run.state for run in storage.runs.newest()] == ["failed"]
 
@@ -97,9 +97,9 @@ def test_on_a_full_disk_the_champion_leads_on_and_the_next_run_is_as_good_as_eve
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "facegate: What was learned cannot be written: File too large. Free some space.\n"
     assert list((household / "models").iterdir()) == []  # what was begun does not keep the disk full
-    check_whole(household, leads="twin-1")
+    check_whole(household, leads=DEFAULT)
     assert run_mortal(household).stdout == "promoted\n"
-    check_whole(household, leads="twin-1-home2")
+    check_whole(household, leads=f"{DEFAULT}-home2")
 
 
 def test_decisions_flow_while_models_take_charge_and_one_dies(household, mosquitto):
@@ -123,20 +123,20 @@ def test_decisions_flow_while_models_take_charge_and_one_dies(household, mosquit
             decisions.append(listener.ask("porch", varied(picture_of(ALICE), number), f"e{number}"))
         renewing.join()
         deadline = time.monotonic() + 20  # the daemon may be loading the model that was just rolled back
-        while not decisions[-1]["model"].startswith("twin-1-home1@") and time.monotonic() < deadline:
+        while not decisions[-1]["model"].startswith(f"{DEFAULT}-home1@") and time.monotonic() < deadline:
             number += 1
             decisions.append(listener.ask("porch", varied(picture_of(ALICE), number), f"e{number}"))
         listener.wait_for_balance(number)
     assert {decision["reason"] for decision in decisions} == {"match"}
     assert {decision["user"] for decision in decisions} == {ALICE}
     led = [decision["model"].partition("@")[0] for decision in decisions]
-    assert (led[0], led[-1]) == ("twin-1", "twin-1-home1")
-    assert set(led) <= {"twin-1", "twin-1-home1", "twin-1-home3"}
-    check_whole(household, leads="twin-1-home1")
+    assert (led[0], led[-1]) == (DEFAULT, f"{DEFAULT}-home1")
+    assert set(led) <= {DEFAULT, f"{DEFAULT}-home1", f"{DEFAULT}-home3"}
+    check_whole(household, leads=f"{DEFAULT}-home1")
 
 
 def test_a_killed_daemon_starts_again_on_the_champion_of_that_moment_and_cleans_up(household, mosquitto):
-    left = household / "models" / "twin-1-home1"
+    left = household / "models" / f"{DEFAULT}-home1"
     with serving(household, mosquitto.port) as (daemon, listener):
         listener.ask("porch", picture_of(ALICE), "e0")
         kill(daemon, listener)
@@ -144,12 +144,12 @@ def test_a_killed_daemon_starts_again_on_the_champion_of_that_moment_and_cleans_
         assert left.exists()
         daemon.start()
         listener.online()
-        assert listener.ask("porch", varied(picture_of(ALICE), 1), "e1")["model"].startswith("twin-1@")
+        assert listener.ask("porch", varied(picture_of(ALICE), 1), "e1")["model"].startswith(f"{DEFAULT}@")
         assert not left.exists()
         assert run_mortal(household).stdout == "promoted\n"
         kill(daemon, listener)
         daemon.start()
         listener.online()
         decision = listener.ask("porch", varied(picture_of(ALICE), 2), "e2")
-        assert (decision["user"], decision["model"].partition("@")[0]) == (ALICE, "twin-1-home2")
-    check_whole(household, leads="twin-1-home2")
+        assert (decision["user"], decision["model"].partition("@")[0]) == (ALICE, f"{DEFAULT}-home2")
+    check_whole(household, leads=f"{DEFAULT}-home2")

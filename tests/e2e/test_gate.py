@@ -11,6 +11,7 @@ import pytest
 from facegate.core.decision import rfc3339
 from facegate.settings import Settings
 from facegate.storage.opening import open_storage
+from facegate.verifier.library import DEFAULT
 from tests.e2e.household import (
     ENROLLED,
     STRANGERS,
@@ -235,21 +236,21 @@ def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mos
     from facegate.verifier.library import library_of
     from facegate.verifier.succession import put_in_charge
 
-    newer, stranger = household / "models" / "twin-2", STRANGERS[0]
-    shutil.copytree(shipped("models") / "verifier" / "twin-1", newer)
+    newer, stranger = household / "models" / "newer", STRANGERS[0]
+    shutil.copytree(shipped("models") / "verifier" / DEFAULT, newer)
     for name in ("calibration.json", "model.json"):
-        (newer / name).write_text((newer / name).read_text().replace("twin-1", "twin-2"))
+        (newer / name).write_text((newer / name).read_text().replace(DEFAULT, "newer"))
     card = json.loads((newer / "model.json").read_text())
     card["files"]["calibration.json"] = hashlib.sha256((newer / "calibration.json").read_bytes()).hexdigest()
     (newer / "model.json").write_text(json.dumps(card))
     settings = Settings(data_dir=household)
     with open_storage(settings) as storage:
         library = library_of(settings, storage.champions)
-        put_in_charge(storage, library, library.load("twin-2"))
+        put_in_charge(storage, library, library.load("newer"))
         Enrollment.of(settings, storage).enroll("newcomer", None, [stranger.picture_path(0)])
     with serving(household, mosquitto.port) as (_, listener):
-        assert listener.ask("porch", picture_of(stranger.slug), "newer")["model"].startswith("twin-2@")
+        assert listener.ask("porch", picture_of(stranger.slug), "newer")["model"].startswith("newer@")
         listener.publish("models/command", "rollback")
-        assert listener.wait(lambda: listener.status["model"].startswith("twin-1@"), 10)
+        assert listener.wait(lambda: listener.status["model"].startswith(f"{DEFAULT}@"), 10)
         decision = listener.ask("porch", picture_of(stranger.slug, 3), "older")
-        assert (decision["model"].partition("@")[0], decision["user"]) == ("twin-1", "newcomer")
+        assert (decision["model"].partition("@")[0], decision["user"]) == (DEFAULT, "newcomer")

@@ -18,8 +18,9 @@ from facegate.siamese.cohort import (
 )
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.export import read_onnx
+from facegate.verifier.library import DEFAULT
 
-TWIN = shipped("models") / "verifier" / "twin-1"
+TWIN = shipped("models") / "verifier" / DEFAULT
 
 
 @pytest.fixture(scope="module")

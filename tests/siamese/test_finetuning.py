@@ -11,9 +11,10 @@ from facegate.siamese.cohort import digest_of_trunk
 from facegate.siamese.export import read_onnx
 from facegate.siamese.finetuning import Recipe, finetune, per_comparison
 from facegate.siamese.head import HeadPlan
+from facegate.verifier.library import DEFAULT
 from tests.siamese.household_of_composites import crops, household
 
-TWIN = shipped("models") / "verifier" / "twin-1"
+TWIN = shipped("models") / "verifier" / DEFAULT
 QUICK = Recipe(seed=3, copies=2, head=HeadPlan(steps=8))
 
 

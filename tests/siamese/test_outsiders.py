@@ -7,11 +7,12 @@ from facegate.resources import shipped
 from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
 from facegate.siamese.export import read_onnx
 from facegate.siamese.outsiders import templates_of_outsiders
+from facegate.verifier.library import DEFAULT
 
 
 @pytest.fixture(scope="module")
 def network():
-    (path,) = (shipped("models") / "verifier" / "twin-1").glob("network.onnx")
+    (path,) = (shipped("models") / "verifier" / DEFAULT).glob("network.onnx")
     return path
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from facegate.verifier.library import CALIBRATION, CARD, NETWORK, write_model
+from facegate.verifier.library import CALIBRATION, CARD, DEFAULT, NETWORK, write_model
 
 
 def a_model(library, name):
     """Put the shipped network into the library under a name."""
-    shipped = library.load("twin-1")
+    shipped = library.load(DEFAULT)
     card = replace(shipped.card, name=name)
     more = {
         path.name: path.read_bytes()

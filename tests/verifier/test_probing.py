@@ -6,6 +6,7 @@ from facegate.core.calibration import unmeasured
 from facegate.errors import UnusableInputError
 from facegate.verifier.extractor import InputContract
 from facegate.verifier.importing import staged
+from facegate.verifier.library import DEFAULT
 from facegate.verifier.probing import probe
 from tests.verifier.networks import insightface, of_one_node
 
@@ -36,7 +37,7 @@ def test_a_network_that_takes_one_at_a_time_is_fed_so(tmp_path, detector, batch)
 def test_a_network_that_scales_pixels_itself_is_taken_without_scaling_them_twice(detector):
     from facegate.resources import shipped
 
-    network = shipped("models") / "verifier" / "twin-1" / "network.onnx"
+    network = shipped("models") / "verifier" / DEFAULT / "network.onnx"
     twice = InputContract(128, "reid-0095", mean=127.5, std=127.5)
     assert probe(network, twice, detector).contract == InputContract(128, "reid-0095")
 

@@ -13,7 +13,7 @@ from facegate.storage import open_storage
 from facegate.storage.frames import DecisionFrame
 from facegate.verifier import shelf
 from facegate.verifier.enrollment import Enrollment
-from facegate.verifier.library import library_of
+from facegate.verifier.library import DEFAULT, library_of
 from facegate.verifier.promotion import STEPS, Tuning
 from facegate.verifier.removal import remove
 from facegate.verifier.shadowing import conclude
@@ -85,9 +85,9 @@ def test_a_promoted_challenger_leads_and_everybody_is_known_to_it(storage, libra
     steps = []
     run = tune(report=lambda step, _: steps.append(step))
     assert list(dict.fromkeys(steps)) == list(STEPS)
-    assert (run.verdict, run.state, run.champion) == ("promoted", "finished", library.load("twin-1").id)
+    assert (run.verdict, run.state, run.champion) == ("promoted", "finished", library.load(DEFAULT).id)
     assert library.load().id == run.challenger
-    assert library.active() == f"twin-1-home{run.number}"
+    assert library.active() == f"{DEFAULT}-home{run.number}"
     assert storage.gallery.coverage(run.challenger).missing == 0
     assert storage.champions.leading().run == run.number
     assert (settings.data_dir / shelf.PICTURES / run.picture).read_bytes().startswith(b"\x89PNG")
@@ -112,7 +112,7 @@ def test_what_was_learnt_of_a_user_stands_for_all_of_their_photos_once(settings,
 def test_a_kept_challenger_lies_on_the_shelf_and_the_champion_leads_on(storage, library, tune):
     run = tune("kept")
     assert run.verdict == "kept"
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
     assert library.load(run.challenger.partition("@")[0]).id == run.challenger
     assert storage.gallery.roster(run.challenger).references.users == ()
 
@@ -124,14 +124,14 @@ def test_what_was_refused_or_not_learnt_leaves_a_row_and_no_folder(library, tune
     run = tune(verdict, learnt=learnt)
     assert (run.verdict, run.challenger) == ("refused" if verdict == "refused" else "kept", None)
     assert not library.local_dir.exists()
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
 
 
 def test_a_challenger_that_the_daemon_would_not_start_on_is_kept_and_says_why(library, tune):
     run = tune(collapsed=True)
     assert run.verdict == "kept"
     assert "fails its self-test" in run.reason
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
 
 
 @pytest.mark.parametrize("measured", [True, False])
@@ -191,7 +191,7 @@ def test_whoever_is_removed_meanwhile_is_in_nothing_that_was_learned(storage, li
 
     with pytest.raises(RefusedError, match="A user was removed"):
         tune(report=report)
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
     assert folders(library) == []
     assert storage.runs.due() is not None
 
@@ -205,7 +205,7 @@ def test_a_champion_that_goes_with_a_removed_user_meanwhile_is_told_as_that(stor
 
     with pytest.raises(RefusedError, match="The champion was taken away"):
         tune(learn=learn)
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
     assert storage.runs.due() is not None
 
 
@@ -213,7 +213,7 @@ def test_another_model_that_is_put_in_charge_meanwhile_leads_on(storage, library
     from facegate.verifier.succession import put_in_charge
 
     def report(step, _):
-        if step == "learn" and library.active() == "twin-1":
+        if step == "learn" and library.active() == DEFAULT:
             put_in_charge(storage, library, a_model(library, "other"))
 
     with pytest.raises(RefusedError, match="Another model was put in charge"):
@@ -232,8 +232,8 @@ def test_a_second_run_at_the_same_time_is_refused(tune):
 
 
 def test_a_run_is_not_made_for_nobody_nor_where_the_settings_fix_the_model(settings, storage, library, tune):
-    fixed = settings.model_copy(update={"verifier": VerifierSection(model="twin-1")})
-    with pytest.raises(NotReadyError, match=r"verifier\.model keeps twin-1 in charge"):
+    fixed = settings.model_copy(update={"verifier": VerifierSection(model=DEFAULT)})
+    with pytest.raises(NotReadyError, match=rf"verifier\.model keeps {DEFAULT} in charge"):
         tune(settings=fixed)
     for person in (ALICE, BOB):
         remove(storage, library, person.slug)
@@ -249,7 +249,7 @@ def test_a_failure_leaves_the_champion_and_says_why_in_its_row(storage, library,
     with pytest.raises(NotReadyError, match="no cohort"):
         tune(learn=learn)
     assert storage.runs.newest()[0].reason == "The champion has no cohort"
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
 
 
 # --- confirmed faces ------------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_a_word_that_is_taken_back_meanwhile_stops_the_run(storage, library, tun
 
     with pytest.raises(RefusedError, match="a word taken back"):
         tune(report=report, frames_as_references=True)
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
 
 
 def test_a_face_that_is_deleted_meanwhile_comes_back_as_no_photo(storage, tune):
@@ -357,8 +357,8 @@ def test_a_removed_user_takes_along_what_was_learned_and_the_others_stay_known(s
     runs = [tune(seed=seed) for seed in range(2)]
     removed = remove(storage, library, BOB.slug)
     assert set(removed.unlearned) == {run.challenger for run in runs}
-    assert removed.heir == library.load("twin-1").id
-    assert library.active() == "twin-1"
+    assert removed.heir == library.load(DEFAULT).id
+    assert library.active() == DEFAULT
     assert folders(library) == []
     roster = storage.gallery.roster(removed.heir)
     assert roster.references.users == (ALICE.slug,)
@@ -390,7 +390,7 @@ def test_a_user_is_removed_from_what_was_learned_even_if_the_key_is_lost(setting
     tune()
     settings.vault_key.unlink()
     storage.vault.reload()
-    assert remove(storage, library, BOB.slug).heir == library.load("twin-1").id
+    assert remove(storage, library, BOB.slug).heir == library.load(DEFAULT).id
     remove(storage, library, ALICE.slug)
     enroll(settings, storage, CAROL)
     assert storage.gallery.coverage(library.load().id).missing == 0
@@ -419,7 +419,7 @@ def in_shadow(settings, tune):
 
 def test_a_challenger_in_the_shadow_knows_everybody_and_decides_nothing(storage, library, tune, in_shadow):
     assert (in_shadow.state, in_shadow.verdict, in_shadow.to_json()["verdict"]) == ("shadow", None, "kept")
-    assert library.active() == "twin-1"
+    assert library.active() == DEFAULT
     assert storage.gallery.coverage(in_shadow.challenger).missing == 0
     assert storage.runs.in_shadow() == in_shadow
     with pytest.raises(NotReadyError, match="is in the shadow"):
@@ -465,7 +465,7 @@ def test_what_a_dead_run_left_goes_and_nothing_else(settings, storage, library, 
 
     kept = tune("kept")
     folder = library.folder(kept.challenger.partition("@")[0])
-    for name in (".draft-twin-1-home9", ".gone-twin-1-home8", "twin-1-home7"):
+    for name in (f".draft-{DEFAULT}-home9", f".gone-{DEFAULT}-home8", f"{DEFAULT}-home7"):
         shutil.copytree(folder, library.local_dir / name)
     a_model(library, "imported")
     left = storage.runs.start(trigger="schedule", champion=kept.champion, seed=1, now=NOW)
@@ -486,7 +486,7 @@ def test_pictures_are_bounded(tmp_path):
 
 
 def test_a_challenger_is_never_written_over_a_model(library, tune):
-    a_model(library, "twin-1-home1")
+    a_model(library, f"{DEFAULT}-home1")
     with pytest.raises(NotReadyError, match="cannot be written"):
         tune()
-    assert replace(library.load("twin-1-home1").card, files={}).name == "twin-1-home1"
+    assert replace(library.load(f"{DEFAULT}-home1").card, files={}).name == f"{DEFAULT}-home1"

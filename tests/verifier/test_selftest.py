@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from facegate.errors import NotReadyError
 from facegate.resources import shipped
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.library import CARD, NETWORK
+from facegate.verifier.library import CARD, DEFAULT, NETWORK
 from facegate.verifier.selftest import judge, prove, read_proof
 
 SHIPPED = sorted(path.parent.name for path in (shipped("models") / "verifier").glob(f"*/{CARD}"))
@@ -41,7 +41,7 @@ def test_every_model_that_ships_is_what_its_card_says_and_judges_composites_righ
 
 
 def test_there_is_a_second_model_for_those_who_need_any_use():
-    assert set(SHIPPED) >= {"twin-1", "open-1"}
+    assert set(SHIPPED) >= {DEFAULT, "open-1"}
 
 
 def test_swapped_colours_are_caught(detector, model, proof):

@@ -10,7 +10,7 @@ from facegate.settings import Settings, VerifierSection
 from facegate.storage import open_storage
 from facegate.storage.champions import SucceededError
 from facegate.verifier.enrollment import Enrollment
-from facegate.verifier.library import NETWORK, library_of
+from facegate.verifier.library import DEFAULT, NETWORK, library_of
 from facegate.verifier.succession import put_in_charge, roll_back
 from facegate.vision.composites import people
 from tests.fakes import START
@@ -56,22 +56,22 @@ def test_who_is_enrolled_stays_so_under_another_model_and_after_a_rollback(setti
 def test_the_champion_survives_a_restart_and_is_seen_without_the_storage(settings, storage, library):
     put_in_charge(storage, library, a_model(library, "other"))
     assert library_of(settings).active() == "other"
-    fixed = settings.model_copy(update={"verifier": VerifierSection(model="twin-1")})
-    assert library_of(fixed).active() == "twin-1"
+    fixed = settings.model_copy(update={"verifier": VerifierSection(model=DEFAULT)})
+    assert library_of(fixed).active() == DEFAULT
 
 
 def test_looking_makes_no_database(settings):
-    assert library_of(settings).active() == "twin-1"
+    assert library_of(settings).active() == DEFAULT
     assert not (settings.data_dir / "facegate.db").exists()
 
 
 def test_the_file_from_before_is_taken_over_once_and_left_alone(settings, storage, library):
     other, third = a_model(library, "other"), a_model(library, "third")
     file = settings.data_dir / "active.json"
-    file.write_text(json.dumps({"models": ["twin-1", "other"]}))
+    file.write_text(json.dumps({"models": [DEFAULT, "other"]}))
     put_in_charge(storage, library, third)
-    assert [row.lead.name for row in storage.champions.succession()] == ["third", "other", "twin-1"]
-    file.write_text(json.dumps({"models": ["twin-1"]}))
+    assert [row.lead.name for row in storage.champions.succession()] == ["third", "other", DEFAULT]
+    file.write_text(json.dumps({"models": [DEFAULT]}))
     assert library.active() == "third"
     assert roll_back(storage, library)[0].id == other.id
 
@@ -83,7 +83,7 @@ def test_a_rollback_passes_over_models_that_are_no_more(storage, library):
     put_in_charge(storage, library, gone)
     put_in_charge(storage, library, a_model(library, "other"))
     shutil.rmtree(gone.folder)
-    assert roll_back(storage, library)[0].card.name == "twin-1"
+    assert roll_back(storage, library)[0].card.name == DEFAULT
 
 
 def test_a_broken_model_that_nobody_wants_is_in_nobodys_way(settings, storage, library):
@@ -94,7 +94,7 @@ def test_a_broken_model_that_nobody_wants_is_in_nobodys_way(settings, storage, l
     broken.mkdir()
     (broken / "model.json").write_text("{")
     assert tidy_unless_busy(storage, library, settings.data_dir, START)
-    assert roll_back(storage, library)[0].card.name == "twin-1"
+    assert roll_back(storage, library)[0].card.name == DEFAULT
 
 
 def test_a_rollback_to_a_spoilt_model_changes_nothing(storage, library):
