@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     from facegate.core.ports import FaceDetector
     from facegate.siamese.networks import Trunk
     from facegate.siamese.processes import Team
-    from facegate.siamese.recipe import Place, Teacher, Trained
+    from facegate.siamese.recipe import Place, Trained
+    from facegate.siamese.teaching import Teacher
     from facegate.siamese.training import Progress, Recipe
 
-LOSSES = ("contrastive", "teacher", "relations")
+LOSSES = {"contrastive": "contrastive", "teacher": "anchor", "relations": "relations"}
+"""What `--without` calls the losses, and their names in the recipe."""
 HeadName = Literal["none", "arcface", "multi-similarity"]
 NOTHING = "none"
 
 
 def train(  # noqa: PLR0917 - typer passes options by name
     data: Annotated[Path, typer.Option("--data", help="Folder of sources: <source>/<person>/<photo>.")],
-    start: Annotated[str, typer.Option("--start", help="Weights to begin with (.npz, our ONNX), or none: random.")],
+    start: Annotated[
+        str, typer.Option("--start", help="Weights to begin with (.npz, our .onnx or .pt), or none: random.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")],
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
     sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
@@ -48,6 +52,10 @@ def train(  # noqa: PLR0917 - typer passes options by name
     rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 5e-4,
     frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 6.")] = None,
     doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.7,
+    person: Annotated[
+        float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
+    ] = 0.0,
+    mixtures: Annotated[float, typer.Option("--mixtures", min=0.0, help="Mixtures of two faces, a photo.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
     threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
@@ -64,20 +72,16 @@ def train(  # noqa: PLR0917 - typer passes options by name
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
-    began = time.monotonic()
-    left_out = set(without or ())
-    if unknown := left_out - set(LOSSES):
-        raise UnusableInputError(f"--without {', '.join(unknown)} names no loss", f"Leave out {', '.join(LOSSES)}")
+    began, left_out, default = time.monotonic(), losses_left_out(without or ()), training.Recipe()
     trunk = begun(start, seed)
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=resume)
     with team() as mates:
-        default = training.Recipe()
         known = teachers(trunk if start_teaches and start != NOTHING else None, teacher or (), out, mates, threads)
         if not known:
-            left_out |= {"teacher", "relations"}
+            left_out |= {"anchor", "relations"}
             if mates.leads:
                 warn("there is no teacher: the twins learn from who is who alone")
         plan = training.Recipe(
@@ -88,29 +92,46 @@ def train(  # noqa: PLR0917 - typer passes options by name
             rate=rate,
             frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
             doors=doors,
-            contrastive=0.0 if "contrastive" in left_out else default.contrastive,
-            anchor=0.0 if "teacher" in left_out else default.anchor,
-            relations=0.0 if "relations" in left_out else default.relations,
+            person=person,
+            mixtures=mixtures if known else 0.0,
             head=losses.Head(head),
             bf16=bf16_pays(mates.device) if bf16 is None else bf16,
             workers=default_workers(mates.size) if workers is None else workers,
             look_every=look_every,
+            contrastive=default.contrastive * ("contrastive" not in left_out),
+            anchor=default.anchor * ("anchor" not in left_out),
+            relations=default.relations * ("relations" not in left_out),
         )
         trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume)
     if trained is None:
         return
     written = write(trained, name, start, out, detector)
-    seconds = round(time.monotonic() - began)
     where = {"machine": machine(), "device": str(mates.device), "processes": mates.size}
-    chosen = [{"share": each.share, "cost": each.cost, "plain": each.plain, "door": each.door}
-              for each in trained.candidates]  # fmt: skip
+    tell_of(trained, written, {**where, "steps": steps, "seconds": round(time.monotonic() - began)}, as_json=as_json)
+
+
+def losses_left_out(without: Sequence[str]) -> set[str]:
+    """Return the recipe's names of losses that are left out.
+
+    Raises:
+        UnusableInputError: There is no such loss.
+    """
+    if unknown := set(without) - set(LOSSES):
+        raise UnusableInputError(f"--without {', '.join(unknown)} names no loss", f"Leave out {', '.join(LOSSES)}")
+    return {LOSSES[loss] for loss in without}
+
+
+def tell_of(trained: "Trained", written: Path, run: "dict[str, Any]", *, as_json: bool) -> None:
+    """Say what came out of a run, and on what machine."""
+    best = trained.candidates[0]
     if as_json:
-        told = {"folder": str(written), "missed": trained.missed, "candidates": chosen}
-        print_json({**told, **where, "steps": steps, "seconds": seconds})
+        chosen = [{"share": each.share, "cost": each.cost, "plain": each.plain, "door": each.door}
+                  for each in trained.candidates]  # fmt: skip
+        print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen, **run})
     else:
-        say(f"{written}: the best lies {trained.candidates[0].share:.0%} of the way from the start to the trained")
-        say(f"{seconds / 3600:.1f} hours on {where['machine']}, {where['device']} x {where['processes']}")
-    if trained.candidates[0].share == 0:
+        say(f"{written}: the best lies {best.share:.0%} of the way from the start to the trained")
+        say(f"{run['seconds'] / 3600:.1f} hours on {run['machine']}, {run['device']} x {run['processes']}")
+    if best.share == 0:
         warn("nothing that was learnt is better than the start on held-out people")
 
 
@@ -163,13 +184,14 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
 
 
 def begun(start: str, seed: int) -> "Trunk":
-    """Return the trunk to begin with: random, of an `.npz` file, or of one of our ONNX files."""
+    """Return the trunk to begin with: random, of an `.npz` file, of one of our ONNX files or of a checkpoint."""
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
-    from facegate.siamese.networks import fresh_trunk, load_start  # noqa: PLC0415
+    from facegate.siamese.networks import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
 
     if start == NOTHING:
         return fresh_trunk(seed=seed)
-    return read_onnx(Path(start)) if start.endswith(".onnx") else load_start(Path(start))
+    readers = {".onnx": read_onnx, ".pt": load_checkpoint}
+    return readers.get(Path(start).suffix, load_start)(Path(start))
 
 
 def default_workers(processes: int) -> int:
@@ -186,7 +208,7 @@ def teachers(start: "Trunk | None", others: Sequence[Path], out: Path, mates: "T
         UnusableInputError: A teacher's file is missing or is no network.
     """
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
-    from facegate.siamese.recipe import Teacher  # noqa: PLC0415
+    from facegate.siamese.teaching import Teacher  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.library import digest_of  # noqa: PLC0415
 
@@ -213,17 +235,16 @@ def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceD
     """
     from facegate.siamese.corpus import Source  # noqa: PLC0415
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
-    from facegate.siamese.networks import save_weights  # noqa: PLC0415
-    from facegate.siamese.recipe import blocks  # noqa: PLC0415
+    from facegate.siamese.networks import checkpoint_of  # noqa: PLC0415
     from facegate.siamese.selection import untouched_rows  # noqa: PLC0415
+    from facegate.siamese.teaching import blocks  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
-    from facegate.verifier.library import NETWORK, Card, digest_of, write_model  # noqa: PLC0415
+    from facegate.verifier.library import CHECKPOINT, NETWORK, Card, digest_of, write_model  # noqa: PLC0415
     from facegate.verifier.scoring import Tally, calibrated  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
 
     network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
-    write_onnx(trained.trunk, network)
-    save_weights(trained.trunk, out / "trained.npz")
+    write_onnx(trained.trunk, network, half=True)
     origin = "random weights" if start == NOTHING else f"{Path(start).name} (trained on)"
     files = {NETWORK: digest_of(network)}
     card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)
@@ -245,5 +266,11 @@ def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceD
     )
     folder = out / name
     proof = prove(detector, extractor, contract.alignment)
-    write_model(folder, card, network.read_bytes(), calibration, {PROOF: proof.document()})
+    write_model(
+        folder,
+        card,
+        network.read_bytes(),
+        calibration,
+        {PROOF: proof.document(), CHECKPOINT: checkpoint_of(trained.trunk)},
+    )
     return folder

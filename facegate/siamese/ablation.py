@@ -19,8 +19,9 @@ from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk, fresh_trunk
 from facegate.siamese.processes import Team
-from facegate.siamese.recipe import Place, Teacher, opened, prepare, shares_of, source_names, taught
+from facegate.siamese.recipe import Place, mixtures, opened, prepare, shares_of, source_names
 from facegate.siamese.selection import judged
+from facegate.siamese.teaching import Teacher, taught
 from facegate.siamese.training import Collection, Progress, Recipe, Run
 
 FIGURES: Final = "figures.json"
@@ -60,6 +61,8 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
         "without-all-teaching": Row(replace(plan, anchor=0.0, relations=0.0)),
         "arcface": Row(replace(plan, head=Head.ARCFACE)),
         "multi-similarity": Row(replace(plan, head=Head.MULTI_SIMILARITY)),
+        "without-mixtures": Row(replace(plan, mixed=0.0)),
+        "without-persons-mean": Row(replace(plan, person=0.0)),
         "doors-none": Row(replace(plan, doors=0.0)),
         "doors-all": Row(replace(plan, doors=1.0)),
         "whole-trunk": Row(replace(plan, frozen=0)),
@@ -125,9 +128,10 @@ def ablate(
     if unknown := sorted(set(chosen) - set(rows)):
         raise UnusableInputError(f"There is no row {', '.join(unknown)}", f"Choose among {', '.join(rows)}")
     if team.leads:
-        prepare(place, teachers, detector, say, threads=plan.workers + 1)
+        prepare(place, teachers, detector, plan, say)
     team.wait()
     sources, _ = opened(place)
+    lessons = (*sources, *mixtures(place, plan))
     start = start.to(team.device)
     if team.leads:
         yield figures_of(START, start, sources, plan.seed, place.folder)
@@ -137,7 +141,7 @@ def ablate(
             say(f"row {name}")
             run = Run(
                 fresh_trunk(start.shape, seed=plan.seed) if row.fresh else start,
-                collection_of(row, sources, teachers, place, start.shape.dimension),
+                collection_of(row, lessons, teachers, place, start.shape.dimension),
                 row.recipe,
                 place.folder / name,
                 team=team,
@@ -153,7 +157,7 @@ def collection_of(
     row: Row, sources: tuple[Source, ...], teachers: Sequence[Teacher], place: Place, dimension: int
 ) -> Collection:
     """Return what a row learns from; a source that is left out is never drawn."""
-    shares = shares_of(sources) * np.array([source.name != row.without for source in sources])
+    shares = shares_of(sources, row.recipe.mixed) * np.array([source.name != row.without for source in sources])
     asked = teachers if row.teachers is None else [teachers[number] for number in row.teachers]
     space = teachers[0] if row.teachers is not None and 0 not in row.teachers else None
     targets = taught(sources, asked, place.crops_folder, dimension, row.recipe, space=space)

@@ -27,6 +27,8 @@ from facegate.vision.choose import central_face
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 HELD_OUT_PERCENT: Final = 15
+MIXED: Final = "mixed"
+"""Name of the source of `facegate.siamese.mixing`, on which nobody is."""
 TELL_EVERY: Final = 500
 WIDE: Final = Alignment(ALIGNMENT.size + 2 * MARGIN, tuple((x + MARGIN, y + MARGIN) for x, y in ALIGNMENT.points))
 """The alignment with a border, for small turns and shifts."""
@@ -136,16 +138,22 @@ def held_out(name: str) -> bool:
     return int(digest, 16) % 100 < HELD_OUT_PERCENT
 
 
+def is_held_out(source: Source) -> NDArray[np.bool_]:
+    """Tell of each crop whether its person is kept from training; mixtures show training people only."""
+    return np.array([source.name != MIXED and held_out(person) for person in source.people], np.bool_)
+
+
 def labels_of(sources: Sequence[Source]) -> Labels:
     """Number the people of all sources; one name in two sources is two numbers, since groups keep them apart."""
     keys = [(number, person) for number, source in enumerate(sources) for person in source.people]
     numbers = {key: at for at, key in enumerate(dict.fromkeys(keys))}
     return Labels(
-        np.array([numbers[key] for key in keys], np.int64), np.array([source for source, _ in keys], np.int64)
+        np.array([numbers[key] for key in keys], np.int64),
+        np.array([source for source, _ in keys], np.int64),
+        next((number for number, source in enumerate(sources) if source.name == MIXED), -1),
     )
 
 
 def training_rows(sources: Iterable[Source]) -> NDArray[np.int64]:
     """Return the numbers of all crops, counted through the sources, whose person is not held out."""
-    kept = [not held_out(person) for source in sources for person in source.people]
-    return np.flatnonzero(kept).astype(np.int64)
+    return np.flatnonzero(np.concatenate([~is_held_out(source) for source in sources])).astype(np.int64)

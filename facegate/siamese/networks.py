@@ -7,7 +7,9 @@ batch norms.
 """
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import numpy as np
@@ -221,11 +223,25 @@ def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
     return trunk.eval()
 
 
-def save_weights(trunk: Trunk, path: Path) -> None:
-    """Write the trunk's state as `.npz` in half precision: arrays only, no code."""
-    np.savez(
-        path, **{name: value.detach().cpu().numpy().astype(np.float16) for name, value in trunk.state_dict().items()}
-    )
+def checkpoint_of(trunk: Trunk) -> bytes:
+    """Return the trunk's state in half precision as a torch checkpoint: arrays only, no code."""
+    state, file = {name: value.detach().cpu().half().clone() for name, value in trunk.state_dict().items()}, BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def load_checkpoint(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
+    """Return the trunk of a torch checkpoint; no code in the file is run.
+
+    Raises:
+        UnusableInputError: The file does not fit.
+    """
+    try:
+        trunk = Trunk(shape)
+        trunk.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, EOFError, ValueError, RuntimeError, AttributeError, TypeError, UnpicklingError) as error:
+        raise UnusableInputError(f"{path} holds no weights for this trunk", "Give a model's network.pt") from error
+    return trunk.eval()
 
 
 def use_threads(number: int) -> None:

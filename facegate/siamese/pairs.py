@@ -13,10 +13,21 @@ class Labels:
     Attributes:
         people: int64, shape (n,): number of the person, unique over all sources.
         sources: int64, shape (n,): number of the source; a person is in one source.
+        nobody: Number of the source that shows mixtures of people, whose likeness says nothing; -1: there is none.
     """
 
     people: NDArray[np.int64]
     sources: NDArray[np.int64]
+    nobody: int = -1
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """int64, shape (n,): two people are known to be strangers if they are of one group."""
+        return np.where(self.sources == self.nobody, -1 - self.people, self.sources)
+
+    def where(self, rows: NDArray[np.int64]) -> "Labels":
+        """Return those of some pictures."""
+        return Labels(self.people[rows], self.sources[rows], self.nobody)
 
 
 class PeopleSampler:

@@ -1,48 +1,30 @@
 """The recipe as a whole: photos of people and a start go in, a trained trunk comes out. One command, seeded, resumable.
 
 align      photos -> crops, by the detector in use; once
+mix        two crops -> one of nobody; once
 teach      clean crops -> targets; once
 train      resumes from the last checkpoint
 choose     between the start and the trained, on held-out people
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.core.comparison import Templates
-from facegate.core.ports import Crops, FaceDetector
+from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
-from facegate.siamese.corpus import WIDE, Source, align_source, labels_of, missed_in, read_source, training_rows
+from facegate.siamese.corpus import MIXED, Source, align_source, labels_of, missed_in, read_source, training_rows
+from facegate.siamese.mixing import mix_sources
 from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
 from facegate.siamese.selection import Candidate, choose, look, require_judges
-from facegate.siamese.teachers import one_target, turned
+from facegate.siamese.teaching import Teacher, said_of, taught
 from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run, between
-from facegate.vision.align import Alignment, align
-
-BLOCK: Final = 32
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """A network whose templates of clean faces are to be kept or reached.
-
-    Attributes:
-        extract: Turns crops into templates.
-        alignment: How it wants them.
-        name: What its templates are kept under between runs, `name@digest12`; empty: they are not kept.
-    """
-
-    extract: Callable[[Crops], Templates]
-    alignment: Alignment
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,11 +100,13 @@ def train(
     team = team or Team()
     check(place, resume=resume)
     if team.leads:
-        prepare(place, teachers, detector, say, threads=recipe.workers + 1)
+        prepare(place, teachers, detector, recipe, say)
     team.wait()
     sources, missed = opened(place)
-    targets = taught(sources, teachers, place.crops_folder, start.shape.dimension, recipe)
-    collection = Collection(sources, labels_of(sources), training_rows(sources), targets, shares_of(sources))
+    lessons = (*sources, *mixtures(place, recipe))
+    targets = taught(lessons, teachers, place.crops_folder, start.shape.dimension, recipe)
+    shares = shares_of(lessons, recipe.mixed)
+    collection = Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
     start = start.to(team.device)
     run = Run(start, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
@@ -147,8 +131,8 @@ def check(place: Place, *, resume: bool) -> None:
         raise UnusableInputError(f"{place.folder} holds a run already", mend)
 
 
-def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, say: Say, *, threads: int = 1) -> None:
-    """Align what is not aligned yet, so many photos at a time, and ask the teachers what they were not asked yet.
+def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, recipe: Recipe, say: Say) -> None:
+    """Align what is not aligned yet, mix, and ask the teachers what they were not asked yet.
 
     Raises:
         UnusableInputError: There is nothing to learn from.
@@ -159,11 +143,15 @@ def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, s
 
     for name in source_names(place.data, place.only):
         say(f"aligning {name}")
-        align_source(place.data, name, detector, place.crops_folder, threads=threads, tell=tell)
+        align_source(place.data, name, detector, place.crops_folder, threads=recipe.workers + 1, tell=tell)
     sources, _ = opened(place)
     require_judges(sources)
+    if recipe.mixtures:
+        say("mixing faces")
+        count = round(recipe.mixtures * len(training_rows(sources)))
+        mix_sources(sources, count, place.crops_folder, recipe.seed)
     for teacher in teachers:
-        for source in sources:
+        for source in (*sources, *mixtures(place, recipe)):
             say(f"asking {teacher.name or 'the teacher'} about {source.name}")
             said_of(source, teacher, place.crops_folder)
 
@@ -172,6 +160,11 @@ def opened(place: Place) -> tuple[tuple[Source, ...], dict[str, int]]:
     """Return the aligned sources, and how many photos of each had no face that was found."""
     crops, names = place.crops_folder, source_names(place.data, place.only)
     return tuple(read_source(crops, name) for name in names), {name: missed_in(crops, name) for name in names}
+
+
+def mixtures(place: Place, recipe: Recipe) -> tuple[Source, ...]:
+    """Return the source of mixtures, if the recipe has any."""
+    return (read_source(place.crops_folder, MIXED),) if recipe.mixtures else ()
 
 
 def source_names(data: Path, only: Sequence[str] = ()) -> list[str]:
@@ -189,59 +182,15 @@ def source_names(data: Path, only: Sequence[str] = ()) -> list[str]:
     return [name for name in folders if name in only] if only else names
 
 
-def shares_of(sources: Sequence[Source]) -> NDArray[np.float64]:
-    """Return each source's share of a batch: by the root of its people with two pictures, so that small ones count."""
-    pairs = [np.unique(source.people, return_counts=True)[1] > 1 for source in sources]
-    roots = np.sqrt([max(1, int(several.sum())) for several in pairs])
-    return np.asarray(roots / roots.sum(), np.float64)
-
-
-def taught(
-    sources: Sequence[Source],
-    teachers: Sequence[Teacher],
-    keep: Path,
-    dimension: int,
-    recipe: Recipe,
-    *,
-    space: Teacher | None = None,
-) -> NDArray[np.float32]:
-    """Return the target of each crop, counted through the sources, float32 (n, d); zeros if nothing is learnt of them.
+def shares_of(sources: Sequence[Source], mixed: float = 0.0) -> NDArray[np.float64]:
+    """Return each source's share of a batch: by the root of its people with two pictures, so that small ones count.
 
     Args:
-        sources: The crops.
-        teachers: Who is asked.
-        keep: Where what they say is kept.
-        dimension: d.
-        recipe: Says whether anything is learnt of them.
-        space: Whose templates the targets are turned to, if that is none of the teachers: the start's.
-
-    Raises:
-        UnusableInputError: Something is to be learnt of teachers, and there are none that fit.
+        sources: All, that of the mixtures among them or not.
+        mixed: The share of the mixtures, if they are there.
     """
-    if not (recipe.anchor or recipe.relations):
-        return np.zeros((sum(len(source.paths) for source in sources), dimension), np.float32)
-    said = [np.concatenate([said_of(source, teacher, keep) for source in sources]) for teacher in teachers]
-    targets = one_target(said, dimension)
-    if space is None:
-        return targets
-    return turned(targets, np.concatenate([said_of(source, space, keep) for source in sources]))
-
-
-def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
-    """Return a teacher's templates of a source's crops, float32 (n, d); asked once, if the teacher has a name."""
-    file = keep / f"{source.name}.{teacher.name}.npy"
-    if teacher.name and file.is_file():
-        kept = np.asarray(np.load(file, allow_pickle=False), np.float32)
-        if len(kept) == len(source.paths):
-            return kept
-    said = np.concatenate([teacher.extract(seen) for seen in blocks(source, teacher.alignment)])
-    if teacher.name:
-        np.save(file, said)
-    return said
-
-
-def blocks(source: Source, alignment: Alignment) -> Iterator[Crops]:
-    """Give a source's crops as a network with another alignment wants them, block by block."""
-    places = WIDE.template.astype(np.float32)  # where the landmarks of an aligned crop are
-    for top in range(0, len(source.paths), BLOCK):
-        yield np.stack([align(np.asarray(wide), places, alignment) for wide in source.crops[top : top + BLOCK]])
+    nobody = np.array([source.name == MIXED for source in sources])
+    pairs = [np.unique(source.people, return_counts=True)[1] > 1 for source in sources]
+    roots = np.sqrt([max(1, int(several.sum())) for several in pairs]) * ~nobody
+    rest = 1 - mixed if nobody.any() else 1.0
+    return np.asarray(np.where(nobody, mixed, rest * roots / max(1.0, roots.sum())), np.float64)

@@ -17,7 +17,7 @@ from facegate.core import rates
 from facegate.core.comparison import Templates, scores
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
-from facegate.siamese.corpus import Source, held_out
+from facegate.siamese.corpus import Source, is_held_out
 from facegate.siamese.networks import Trunk
 from facegate.siamese.training import HeldOut, between
 
@@ -114,7 +114,7 @@ def look(trunk: Trunk, sources: Sequence[Source], seed: int) -> HeldOut:
 def judged_rows(source: Source, most: int = MOST_PICTURES) -> NDArray[np.int64]:
     """Return the crops of held-out people that the choice is made on, whole people and at most half of them."""
     people = source.people
-    rows = np.flatnonzero([held_out(person) for person in people])
+    rows = np.flatnonzero(is_held_out(source))
     most = min(most, len(rows) // 2)
     if not most:
         return rows[:0]
@@ -125,8 +125,8 @@ def judged_rows(source: Source, most: int = MOST_PICTURES) -> NDArray[np.int64]:
 def untouched_rows(source: Source) -> NDArray[np.int64]:
     """Return the crops of held-out people that nothing was trained or chosen on."""
     judged = {source.people[row] for row in judged_rows(source)}
-    kept = [held_out(person) and person not in judged for person in source.people]
-    return np.flatnonzero(kept).astype(np.int64)
+    untouched = [person not in judged for person in source.people]
+    return np.flatnonzero(is_held_out(source) & np.array(untouched, np.bool_)).astype(np.int64)
 
 
 @torch.no_grad()

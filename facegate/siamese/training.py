@@ -55,6 +55,9 @@ class Recipe:
         contrastive: Weight of the contrastive loss.
         anchor: Weight of the teachers' templates.
         relations: Weight of the teachers' scores within a batch.
+        person: Share of the way from what the teachers say of a photo to what they say of its person, in the mean.
+        mixtures: So many mixtures of two faces for each photo, which only the teachers know anything of.
+        mixed: Share of a batch's people that are mixtures, if there are any.
         head: A further loss.
         heading: Its weight.
         average: Decay of the averaged weights, a step.
@@ -79,6 +82,9 @@ class Recipe:
     contrastive: float = 1.0
     anchor: float = 2.0
     relations: float = 4.0
+    person: float = 0.0
+    mixtures: float = 0.0
+    mixed: float = 0.3
     head: Head = Head.NONE
     heading: float = 0.1
     average: float = 0.998
@@ -138,7 +144,7 @@ class Batches(Dataset[Batch]):
 
     def __init__(self, collection: Collection, recipe: Recipe, team: Team | None = None) -> None:
         self._collection, self._recipe, self._team = collection, recipe, team or Team()
-        chosen = Labels(collection.labels.people[collection.rows], collection.labels.sources[collection.rows])
+        chosen = collection.labels.where(collection.rows)
         self._sampler = PeopleSampler(
             chosen, people=recipe.people, pictures=recipe.pictures, weights=collection.weights
         )
@@ -155,11 +161,12 @@ class Batches(Dataset[Batch]):
         crops = np.stack(
             [self._seen(int(drawn[at]), np.random.default_rng((*seed, int(at)))) for at in order[self._team.rank]]
         )
-        labels, rows = self._collection.labels, drawn[order.ravel()]
+        rows = drawn[order.ravel()]
+        labels = self._collection.labels.where(rows)
         return Batch(
             torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))),
-            torch.from_numpy(labels.people[rows]),
-            torch.from_numpy(labels.sources[rows]),
+            torch.from_numpy(labels.people),
+            torch.from_numpy(labels.groups),
             torch.from_numpy(self._collection.targets[rows]),
         )
 
@@ -359,7 +366,7 @@ def _head(collection: Collection, recipe: Recipe, dimension: int) -> nn.Module:
         return nn.Identity()
     labels = collection.labels
     groups = np.zeros(int(labels.people.max()) + 1, np.int64)
-    groups[labels.people] = labels.sources
+    groups[labels.people] = labels.groups
     torch.manual_seed(recipe.seed)
     return losses.ArcFace(dimension, torch.from_numpy(groups))
 

@@ -4,6 +4,7 @@ A model is a folder:
 
     model.json         its card for machines: name, input, dimension, start, licence, figures, SHA-256 of each file
     network.onnx       the network; the first twelve digits of its SHA-256 stand in the model's id, `name@digest12`
+    network.pt         the same weights as a torch checkpoint, to train on from; only of a model that was trained
     calibration.json   what its scores mean
     learned.json       only of a model that was fine-tuned here: by which run, from which model
     card.md, ...       for people
@@ -36,6 +37,7 @@ from facegate.verifier.learned import read_learned
 
 CARD: Final = "model.json"
 NETWORK: Final = "network.onnx"
+CHECKPOINT: Final = "network.pt"
 CALIBRATION: Final = "calibration.json"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FORMAT: Final = 1

@@ -14,12 +14,14 @@ from facegate.siamese.networks import (
     Trunk,
     TrunkShape,
     Twins,
+    checkpoint_of,
     fresh_trunk,
+    load_checkpoint,
     load_start,
-    save_weights,
 )
 from facegate.siamese.teachers import fit_merge, one_target
 from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.library import DEFAULT
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 16, 24)
 
@@ -61,6 +63,12 @@ def test_the_exported_graph_holds_no_prelu_and_takes_any_number_of_crops(tmp_pat
     assert b"PRelu" not in (tmp_path / "network.onnx").read_bytes()
 
 
+def through_a_checkpoint(trunk, folder):
+    """Return the trunk with weights that float16 holds."""
+    (folder / "through.pt").write_bytes(checkpoint_of(trunk))
+    return load_checkpoint(folder / "through.pt", SMALL)
+
+
 def test_a_written_network_is_read_back_to_the_bit(tmp_path):
     write_onnx(small_trunk(), tmp_path / "network.onnx")
     write_onnx(read_onnx(tmp_path / "network.onnx", SMALL), tmp_path / "again.onnx")
@@ -68,14 +76,13 @@ def test_a_written_network_is_read_back_to_the_bit(tmp_path):
 
 
 def test_the_shipped_network_can_be_trained_on(tmp_path):
-    shipped_network = shipped("models") / "verifier" / "twin-1" / "network.onnx"
+    shipped_network = shipped("models") / "verifier" / DEFAULT / "network.onnx"
     write_onnx(read_onnx(shipped_network), tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == shipped_network.read_bytes()
 
 
 def test_weights_stored_by_halves_take_half_the_room_and_give_the_same_templates(tmp_path):
-    save_weights(small_trunk(), tmp_path / "rounded.npz")
-    trunk = load_start(tmp_path / "rounded.npz", SMALL)  # weights that float16 holds
+    trunk = through_a_checkpoint(small_trunk(), tmp_path)  # weights that float16 holds
     whole, half, again = (tmp_path / f"{name}.onnx" for name in ("whole", "half", "again"))
     write_onnx(trunk, whole, features=True)
     write_onnx(trunk, half, features=True, half=True)
@@ -134,8 +141,7 @@ def test_random_weights_depend_on_the_seed_alone():
 
 
 def test_a_trunk_goes_through_the_bytes_of_its_weights(tmp_path):
-    save_weights(small_trunk(), tmp_path / "rounded.npz")
-    trunk = load_start(tmp_path / "rounded.npz", SMALL)
+    trunk = through_a_checkpoint(small_trunk(), tmp_path)
     again = trunk_of_bytes(bytes_of_trunk(trunk), SMALL)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in trunk.state_dict().items())
     for data in (b"", b"123", bytes_of_trunk(trunk)[:-2], bytes_of_trunk(trunk) + b"00"):
@@ -158,10 +164,29 @@ def test_twins_share_their_weights():
 
 def test_weights_survive_the_way_through_a_file(tmp_path):
     trunk = small_trunk()
-    save_weights(trunk, tmp_path / "weights.npz")
-    assert torch_templates(load_start(tmp_path / "weights.npz", SMALL)) == pytest.approx(
-        torch_templates(trunk), abs=2e-2
-    )
+    np.savez(tmp_path / "weights.npz", **{name: value.half().numpy() for name, value in trunk.state_dict().items()})
+    templates = torch_templates(through_a_checkpoint(trunk, tmp_path))
+    assert np.array_equal(torch_templates(load_start(tmp_path / "weights.npz", SMALL)), templates)
+    assert templates == pytest.approx(torch_templates(trunk), abs=2e-2)
+    assert checkpoint_of(trunk) == checkpoint_of(trunk)
+
+
+def test_a_checkpoint_with_code_in_it_or_of_another_network_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return print, ("run",)
+
+    path = tmp_path / "network.pt"
+    for content in ({"stem.weight": torch.zeros(3)}, {"stem.weight": Evil()}, [1]):
+        torch.save(content, path)
+        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+            load_checkpoint(path, SMALL)
+    for data in (b"", checkpoint_of(small_trunk())[:-300]):
+        path.write_bytes(data)
+        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+            load_checkpoint(path, SMALL)
+    with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+        load_checkpoint(tmp_path / "none.pt", SMALL)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

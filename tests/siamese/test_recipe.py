@@ -10,8 +10,9 @@ from facegate.siamese import recipe
 from facegate.siamese.corpus import held_out
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
-from facegate.siamese.recipe import Place, Teacher, said_of
+from facegate.siamese.recipe import Place
 from facegate.siamese.selection import Candidate, judged_rows, ranked, templates_of, untouched_rows
+from facegate.siamese.teaching import Teacher, said_of
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
@@ -133,12 +134,12 @@ def test_a_teacher_with_a_name_is_asked_once(data, tmp_path, crops):
         return np.ones((len(seen), 4), np.float32) / 2
 
     if not (crops / "set_train.json").exists():
-        recipe.prepare(Place(data, tmp_path, crops), [], YuNetDetector(), lambda _: None)
+        recipe.prepare(Place(data, tmp_path, crops), [], YuNetDetector(), PLAN, lambda _: None)
     source = recipe.read_source(crops, "set_train")
     teacher = Teacher(extract, ALIGNMENT, "patient@1")
     first, again = said_of(source, teacher, tmp_path), said_of(source, teacher, tmp_path)
     assert np.array_equal(first, again)
-    assert sum(asked) == len(source.paths)
+    assert sum(asked) == 2 * len(source.paths)  # mirrored too
 
 
 def test_aligning_tells_how_far_it_is_and_gives_the_same_with_several_threads(data, tmp_path, monkeypatch):

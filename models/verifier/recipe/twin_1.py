@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from facegate.siamese.corpus import Source, align_source, read_source
-from facegate.siamese.recipe import blocks
 from facegate.siamese.selection import untouched_rows
+from facegate.siamese.teaching import blocks
 from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.library import (
     CALIBRATION,
