@@ -103,8 +103,9 @@ def renew(people: Path, name: str) -> None:
     """Calibrate a model on photos; it gets a folder of its own beside the shipped one, with the same network."""
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
     from facegate.verifier.importing import add_to, calibrate_on  # noqa: PLC0415
-    from facegate.verifier.library import NETWORK, library_of  # noqa: PLC0415
+    from facegate.verifier.library import CALIBRATION, NETWORK, library_of  # noqa: PLC0415
     from facegate.verifier.photos import open_reader, people_in  # noqa: PLC0415
+    from facegate.verifier.selftest import PROOF  # noqa: PLC0415
 
     settings = load_settings()
     found = people_in(people)
@@ -113,8 +114,8 @@ def renew(people: Path, name: str) -> None:
     read = {person: [next(photos) for _ in own] for person, own in found.items()}
     source = f"{people.name}: {len(found)} people, {sum(map(len, found.values()))} photos of this installation"
     calibration = calibrate_on(model.card, read, source)
-    cohort = model.folder / COHORT
-    more = {COHORT: cohort.read_bytes()} if cohort.is_file() else {}
+    made_anew = {NETWORK, CALIBRATION, PROOF}
+    more = {file: (model.folder / file).read_bytes() for file in model.card.files if file not in made_anew}
     add_to(
         library_of(settings), model.card, model.folder / NETWORK, calibration, reader.detector, replace=True, more=more
     )

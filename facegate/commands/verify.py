@@ -47,14 +47,14 @@ def verify(  # noqa: PLR0917 - typer passes options by name
     rate = model.calibration.fmr(alike)
     same = alike >= threshold
     verdict = f"{'same person' if same else 'not the same person'}: score {alike:.3f}, threshold {threshold:.3f}"
+    if annotate is not None:
+        draw(annotate, [(photo, verdict, same) for photo in (one, other)], settings.vision.max_pixels)
     if as_json:
         print_json(
             {"same": same, "score": alike, "threshold": threshold, "target_fmr": target, "fmr": rate, "model": model.id}
         )
     else:
         say(f"{verdict} (FMR at most {target:g}); {strangers(rate)}")
-    if annotate is not None:
-        draw(annotate, [(photo, verdict, same) for photo in (one, other)], settings.vision.max_pixels)
     return 0 if same else 1
 
 
@@ -97,13 +97,13 @@ def identify(
         rows.append(identified(photo, roster, rule, now))
         if annotate is not None and len(drawn) < MOST_TILES:
             drawn.append((photo, caption(rows[-1]), rows[-1].granted))
+    if annotate is not None:
+        draw(annotate, drawn, settings.vision.max_pixels, left_out=len(rows) - len(drawn))
     if as_json:
         print_json([row.to_json() for row in rows])
     else:
         cells = [[figure(row.to_json()[key]) for key in SHOWN] for row in rows]
         print_table(f"Identified by {model.id}", SHOWN, cells)
-    if annotate is not None:
-        draw(annotate, drawn, settings.vision.max_pixels, left_out=len(rows) - len(drawn))
     return 0 if all(row.granted for row in rows) else 1
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from facegate.storage.engine import reading, writing
 from facegate.storage.tables import DecisionRow, ShadowScoreRow
@@ -73,11 +73,6 @@ class ShadowScores:
         """Return how many scores a run has."""
         with reading(self._engine) as connection:
             return _count(connection, run)
-
-    def forget(self, run: int) -> int:
-        """Delete the scores of a run, once it was judged; return how many those were."""
-        with writing(self._engine) as connection:
-            return connection.execute(delete(ShadowScoreRow).where(ShadowScoreRow.run == run)).rowcount
 
 
 def forget_scores_of(connection: Connection, slug: str) -> None:

@@ -40,7 +40,17 @@ from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
 from facegate.verifier import shelf
 from facegate.verifier.learned import LEARNED, Learned
-from facegate.verifier.library import CALIBRATION, CARD, NETWORK, Card, Library, Model, digest_of, write_model
+from facegate.verifier.library import (
+    CALIBRATION,
+    CARD,
+    CHECKPOINT,
+    NETWORK,
+    Card,
+    Library,
+    Model,
+    digest_of,
+    write_model,
+)
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
 from facegate.verifier.strangers import keep_strangers, strangers_of
@@ -263,7 +273,7 @@ def write_challenger(
         files={NETWORK: digest_of(draft / NETWORK)},
     )
     made = Model(card, draft, lesson.calibration)
-    own = {CARD, NETWORK, CALIBRATION, PROOF, LEARNED, "card.md"}
+    own = {CARD, NETWORK, CHECKPOINT, CALIBRATION, PROOF, LEARNED, "card.md"}
     taken_over = {file: (champion.folder / file).read_bytes() for file in champion.card.files if file not in own}
     more = {
         PROOF: prove(detector, made.extractor(), card.contract.alignment).document(),

@@ -70,15 +70,3 @@ def missing_templates(
     """
     photos = storage.photos.without_references(model.id, origins=model.origins, passing=passing)
     return templates_of(((photo.id, photo.crop) for photo in photos), model.extractor(threads), watch)
-
-
-def reextract(storage: Storage, model: Model, *, threads: int = 1) -> int:
-    """Make the references of a model from the stored crops of everybody, so that all stay enrolled under it.
-
-    Returns:
-        How many references were made; photos that have one already are passed over.
-
-    Raises:
-        NotReadyError: The vault's key is lost, or the network cannot be loaded; nothing was stored.
-    """
-    return storage.photos.add_references(missing_templates(storage, model, threads=threads), model=model.id)

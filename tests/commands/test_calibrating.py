@@ -4,14 +4,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from facegate.commands.main import run
+from facegate.errors import NotReadyError
 from facegate.settings import load_settings
-from facegate.verifier.library import library_of
+from facegate.storage.photos import CONFIRMED, ENROLLED
+from facegate.verifier.learned import LEARNED, Learned
+from facegate.verifier.library import library_of, write_model
 from facegate.vision.composites import people
 from tests.commands.composites import people_folder
 
@@ -118,6 +122,24 @@ def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(tmp_pat
     assert document["usual"]["armed"] is False
     assert run(["models", "show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["calibration"]["people"] == 10
+
+
+def test_a_learned_model_that_is_calibrated_anew_keeps_what_belongs_to_it(tmp_path, capsys):
+    shipped = library_of(load_settings()).load()
+    copy = load_settings().models_dir / "home"
+    shutil.copytree(shipped.folder, copy)
+    learned = Learned(3, shipped.id, confirmed_frames=True).document()
+    more = {LEARNED: learned, "cohort.npz": (copy / "cohort.npz").read_bytes()}
+    calibration = replace(shipped.calibration, model=shipped.id.replace(shipped.card.name, "home"))
+    write_model(copy, replace(shipped.card, name="home"), (copy / "network.onnx").read_bytes(), calibration, more)
+
+    assert calibrated(capsys, people_folder(tmp_path / "people", count=10), "--model", "home")["people"] == 10
+    renewed = library_of(load_settings()).load("home")
+    assert renewed.origins == (ENROLLED, CONFIRMED)
+    assert {LEARNED, "cohort.npz", "proof.json"} <= set(renewed.card.files)
+    (copy / LEARNED).write_bytes(learned.replace(b"3", b"4"))
+    with pytest.raises(NotReadyError, match=LEARNED):
+        library_of(load_settings()).load("home")
 
 
 def with_strangers(features):

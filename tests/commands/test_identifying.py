@@ -98,6 +98,15 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(album, caps
         assert (told.out, told.err.count("\n")) == ("", 1)
 
 
+def test_a_picture_that_fails_to_be_written_gives_its_line_and_no_answer(album, capsys):
+    first, third = (str(people()[0].picture_path(number)) for number in (0, 3))
+    for command in (["verify", first, third], ["identify", str(album)]):
+        assert run([*command, "--json", "--annotate", "/proc/out.png"]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert "cannot be written" in told.err.splitlines()[-1]
+
+
 def test_photos_that_are_not_there_leave_with_2_before_the_work(album, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for place in ("nowhere.jpg", "empty"):

@@ -88,7 +88,6 @@ def test_shadow_scores_come_back_once_for_each_decision(storage, decision):
     assert storage.shadow.add(score)
     assert not storage.shadow.add(score)
     assert storage.shadow.of_run(run.number) == [score]
-    assert storage.shadow.forget(run.number) == 1
 
 
 def test_a_view_takes_the_place_of_the_older_one(storage):

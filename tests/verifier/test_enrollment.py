@@ -9,7 +9,7 @@ from facegate.settings import Settings
 from facegate.storage import open_storage
 from facegate.verifier.enrollment import Enrollment, Picture
 from facegate.verifier.library import library_of
-from facegate.verifier.references import reextract
+from facegate.verifier.references import missing_templates
 from facegate.vision.composites import people
 
 ALICE, BOB, *_ = people()
@@ -150,6 +150,7 @@ def test_references_are_made_anew_from_what_is_kept(enrollment, tmp_path):
         bump(connection)
         connection.execute(delete(ReferenceRow))
     model = library_of(Settings(data_dir=tmp_path)).load()
-    assert reextract(enrollment.storage, model) == 3
-    assert reextract(enrollment.storage, model) == 0
+    storage = enrollment.storage
+    assert storage.photos.add_references(missing_templates(storage, model), model=model.id) == 3
+    assert missing_templates(storage, model) == {}
     assert np.einsum("ij,ij->i", before, references(enrollment).templates).min() > 0.999
