@@ -23,9 +23,12 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
     sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
     teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
+    teacher_weight: Annotated[
+        float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
+    ] = 0.7,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
-    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 32,
+    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
@@ -64,7 +67,7 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
                 place,
                 row or (),
                 start=trunk,
-                teachers=teachers(trunk, teacher or (), out, mates, threads),
+                teachers=teachers(trunk, teacher or (), out, mates, threads, weight=teacher_weight),
                 detector=YuNetDetector(load_settings().vision.detector),
                 plan=plan,
                 say=tell,

@@ -40,22 +40,25 @@ def train(  # noqa: PLR0917 - typer passes options by name
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
     sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
     teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
+    teacher_weight: Annotated[
+        float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
+    ] = 0.7,
     start_teaches: Annotated[
         bool, typer.Option("--start-teaches/--start-does-not-teach", help="Hold on to it.")
     ] = True,
     without: Annotated[list[str] | None, typer.Option("--without", help="A loss to leave out; repeatable.")] = None,
     head: Annotated[HeadName, typer.Option("--head", help="A further loss on who is who.")] = "none",
     name: Annotated[str, typer.Option("--name", help="Name of the new model.")] = "twin",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 3000,
-    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 32,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 4500,
+    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
-    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 5e-4,
-    frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 6.")] = None,
-    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.7,
+    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 7e-4,
+    frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 2.")] = None,
+    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.35,
     person: Annotated[
         float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
     ] = 0.0,
-    mixtures: Annotated[float, typer.Option("--mixtures", min=0.0, help="Mixtures of two faces, a photo.")] = 1.0,
+    mixtures: Annotated[float, typer.Option("--mixtures", min=0.0, help="Mixtures of two faces, a photo.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
     threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
@@ -79,7 +82,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=resume)
     with team() as mates:
-        known = teachers(trunk if start_teaches and start != NOTHING else None, teacher or (), out, mates, threads)
+        taught_by = trunk if start_teaches and start != NOTHING else None
+        known = teachers(taught_by, teacher or (), out, mates, threads, weight=teacher_weight)
         if not known:
             left_out |= {"anchor", "relations"}
             if mates.leads:
@@ -199,8 +203,10 @@ def default_workers(processes: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // processes - 1)
 
 
-def teachers(start: "Trunk | None", others: Sequence[Path], out: Path, mates: "Team", threads: int) -> "list[Teacher]":
-    """Return the start as the first teacher, if it is to teach, and the networks that are given.
+def teachers(
+    start: "Trunk | None", others: Sequence[Path], out: Path, mates: "Team", threads: int, *, weight: float = 1.0
+) -> "list[Teacher]":
+    """Return the start as the first teacher, if it is to teach, and the networks that are given, which weigh so much.
 
     A network that takes crops of 112 pixels is fed as SFace is; one of 128 as the start.
 
@@ -224,7 +230,8 @@ def teachers(start: "Trunk | None", others: Sequence[Path], out: Path, mates: "T
         extractor = OnnxExtractor(path, model=path.stem, contract=large, threads=threads)
         contract = small if small.size in extractor.input_shape else large
         extractor = OnnxExtractor(path, model=path.stem, contract=contract, threads=threads)
-        known.append(Teacher(extractor.extract, contract.alignment, f"{path.stem}@{digest_of(path)[:12]}"))
+        name, counts = f"{path.stem}@{digest_of(path)[:12]}", weight if path in others else 1.0
+        known.append(Teacher(extractor.extract, contract.alignment, name, counts))
     return known
 
 

@@ -33,11 +33,13 @@ class Teacher:
         extract: Turns crops into templates.
         alignment: How it wants them.
         name: What its templates are kept under between runs, `name@digest12`; empty: they are not kept.
+        weight: How much its templates count beside those of others. Of a lighter one less is learnt, and sooner.
     """
 
     extract: Callable[[Crops], Templates]
     alignment: Alignment
     name: str = ""
+    weight: float = 1.0
 
 
 def taught(
@@ -64,7 +66,10 @@ def taught(
     """
     if not (recipe.anchor or recipe.relations):
         return np.zeros((sum(len(source.paths) for source in sources), dimension), np.float32)
-    said = [np.concatenate([said_of(source, teacher, keep) for source in sources]) for teacher in teachers]
+    said = [
+        np.float32(teacher.weight) * np.concatenate([said_of(source, teacher, keep) for source in sources])
+        for teacher in teachers
+    ]
     targets = one_target(said, dimension)
     if space is not None:
         targets = turned(targets, np.concatenate([said_of(source, space, keep) for source in sources]))

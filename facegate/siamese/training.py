@@ -68,14 +68,14 @@ class Recipe:
     """
 
     seed: int = 20261123
-    steps: int = 3000
-    people: int = 32
+    steps: int = 4500
+    people: int = 64
     pictures: int = 2
-    rate: float = 5e-4
+    rate: float = 7e-4
     warmup: int = 50
     decay: float = 1e-4
-    frozen: int = 6
-    doors: float = 0.7
+    frozen: int = 2
+    doors: float = 0.35
     near: float = 0.75
     far: float = 1.25
     hardest: float = 0.05

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.siamese.corpus import Source
-from facegate.siamese.teaching import Teacher, said_of, towards_person
+from facegate.siamese.teaching import Teacher, said_of, taught, towards_person
+from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 
 
@@ -53,3 +56,21 @@ def test_a_teacher_says_the_same_of_a_face_and_its_mirror_image(tmp_path):
     )
     assert (seen * mirrored).sum(1).min() > 0.9  # bilinear sampling is not the same from both sides
     np.testing.assert_allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
+
+
+def test_of_a_lighter_teacher_less_is_learnt(tmp_path):
+    draw = np.random.default_rng(0)
+    faces = draw.integers(0, 256, (40, 144, 144, 3), np.uint8)
+    source = Source("set", faces, tuple(f"{number}/1.jpg" for number in range(40)))
+    weights = [draw.normal(size=(8, 128, 128)).astype(np.float32) for _ in range(2)]
+    first, second = (
+        Teacher(lambda crops, own=own: unit(np.einsum("nyxc,kyx->nk", crops.astype(np.float32) - 127, own)), ALIGNMENT)
+        for own in weights
+    )
+    own = said_of(source, first, tmp_path)
+    near = [
+        (taught([source], [first, replace(second, weight=weight)], tmp_path, 8, Recipe()) * own).sum(1).mean()
+        for weight in (0.1, 0.7, 1.0)
+    ]
+    assert near == sorted(near, reverse=True)
+    assert near[0] > 0.98
