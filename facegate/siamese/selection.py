@@ -75,11 +75,16 @@ def require_judges(sources: Sequence[Source]) -> None:
     Raises:
         UnusableInputError: No source has enough comparisons among them.
     """
-    judges = any(comparisons(source, judged_rows(source)) >= LEAST_MATED for source in sources)
+    judges = any(speaks(source, judged_rows(source)) for source in sources)
     strangers = any(len({source.people[row] for row in untouched_rows(source)}) > 1 for source in sources)
     mated = any(comparisons(source, untouched_rows(source)) for source in sources)
     if not (judges and strangers and mated):
         raise UnusableInputError("There are too few people to hold some out and choose on", "Give more people")
+
+
+def speaks(source: Source, rows: NDArray[np.int64]) -> bool:
+    """Tell whether some crops of a source give enough mated comparisons, and any of two people at all."""
+    return comparisons(source, rows) >= LEAST_MATED and len({source.people[row] for row in rows}) > 1
 
 
 def comparisons(source: Source, rows: NDArray[np.int64]) -> int:
@@ -95,7 +100,7 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, mos
     door: dict[str, float] = {}
     for source in sources:
         rows = judged_rows(source, most)
-        if comparisons(source, rows) < LEAST_MATED:
+        if not speaks(source, rows):
             continue
         people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
         draw = np.random.default_rng((seed, len(rows)))

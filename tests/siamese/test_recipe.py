@@ -7,11 +7,11 @@ import torch
 
 from facegate.errors import UnusableInputError
 from facegate.siamese import recipe
-from facegate.siamese.corpus import held_out
+from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
 from facegate.siamese.recipe import Place
-from facegate.siamese.selection import Candidate, judged_rows, ranked, templates_of, untouched_rows
+from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
 from facegate.siamese.teaching import Teacher, said_of
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
@@ -79,6 +79,17 @@ def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path, crops):
     judged, untouched = judged_rows(source), untouched_rows(source)
     assert all(held_out(source.people[row]) for row in np.concatenate((judged, untouched)))
     assert not {source.people[row] for row in judged} & {source.people[row] for row in untouched}
+
+
+def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
+    names = [f"somebody{chr(97 + number)}" for number in range(26)]
+    kept = [name for name in names if held_out(name)][:2]
+    paths = tuple(f"set_train/{name}/{photo}.jpg" for name in kept for photo in range(12))
+    crops = np.zeros((len(paths), 144, 144, 3), np.uint8)
+    source = Source("set_train", crops, paths)
+    assert len({source.people[row] for row in judged_rows(source)}) == 1  # half of them stays untouched
+    assert not speaks(source, judged_rows(source))
+    assert judged(start(), 1.0, [source], seed=1).plain == {}
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
