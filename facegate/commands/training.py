@@ -64,6 +64,9 @@ def train(  # noqa: PLR0917 - typer passes options by name
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
     look_every: Annotated[int, typer.Option("--look-every", min=0, help="Steps between looks at held-out.")] = 1000,
+    share: Annotated[
+        float | None, typer.Option("--share", min=0.0, max=1.0, help="From start to trained; else chosen on held-out.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -106,7 +109,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
             anchor=default.anchor * ("anchor" not in left_out),
             relations=default.relations * ("relations" not in left_out),
         )
-        trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume)
+        trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume, share=share)
     if trained is None:
         return
     written = write(trained, name, start, out, detector)
@@ -148,6 +151,7 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
     detector: "FaceDetector",
     *,
     resume: bool,
+    share: float | None,
 ) -> "Trained | None":
     """Train, with a bar on stderr that says how it stands; the leader alone speaks."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
@@ -184,6 +188,7 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
             say=tell,
             report=report,
             team=mates,
+            share=share,
         )
 
 

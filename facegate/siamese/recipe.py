@@ -77,6 +77,7 @@ def train(
     say: Say,
     report: Callable[[Progress], None],
     team: Team | None = None,
+    share: float | None = None,
 ) -> Trained | None:
     """Train twins from a start.
 
@@ -90,6 +91,7 @@ def train(
         say: Is told what is being done.
         report: Is told how training stands.
         team: This process among its peers; the leader alone aligns, asks the teachers, and chooses.
+        share: How far to go from the start to the trained; None: as held-out people choose.
 
     Returns:
         What came out; None in the processes that do not lead.
@@ -115,7 +117,7 @@ def train(
     if not team.leads:
         return None
     say("choosing on held-out people")
-    candidates = choose(start, trained, sources, recipe.seed)
+    candidates = choose(start, trained, sources, recipe.seed, share)
     return Trained(between(start, trained, candidates[0].share).cpu(), candidates, sources, missed)
 
 

@@ -2,9 +2,11 @@
 
 Each candidate is judged on held-out people twice: as they are, and as at a door. The figure is the FNMR at an FMR of
 1e-3, and a source counts as much as another, however many people it has. What is worse than the start on any source
-as it is falls out: what is learnt for the door must not be paid for in daylight. Of the rest the lowest mean leads.
+as it is, by more than chance explains, falls out: what is learnt for the door must not be paid for in daylight. Of the
+rest the lowest mean leads.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +24,9 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.training import HeldOut, between
 
 MOST_LOSS: Final = 0.1
-"""A candidate's FNMR on a source as it is may be so much above the start's, relatively: less is noise."""
+"""A candidate's FNMR on a source as it is may be so much above the start's, relatively."""
+CHANCE: Final = 2.0
+"""And so many standard errors: a source's few strangers place the threshold, and with it some misses more or less."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TARGET_FMR: Final = 1e-3
@@ -42,11 +46,13 @@ class Candidate:
         share: 0 is the start, 1 the trained.
         plain: FNMR at FMR 1e-3 of each source, pictures as they are.
         door: The same, pictures as at a door.
+        mated: Mated comparisons behind each.
     """
 
     share: float
     plain: dict[str, float]
     door: dict[str, float]
+    mated: dict[str, int]
 
     @property
     def cost(self) -> float:
@@ -54,9 +60,21 @@ class Candidate:
         return float(np.mean([*self.plain.values(), *self.door.values()]))
 
 
-def choose(start: Trunk, trained: Trunk, sources: Sequence[Source], seed: int) -> list[Candidate]:
-    """Return all candidates, the best first."""
-    return ranked([judged(between(start, trained, share), share, sources, seed) for share in SHARES])
+def choose(
+    start: Trunk, trained: Trunk, sources: Sequence[Source], seed: int, wanted: float | None = None
+) -> list[Candidate]:
+    """Return all candidates, the best first.
+
+    Args:
+        start: The trunk that the training began with.
+        trained: What came out.
+        sources: Whose held-out people judge.
+        seed: Of what happens to their pictures.
+        wanted: The share that was chosen elsewhere; it leads, and the start alone stands beside it.
+    """
+    shares = SHARES if wanted is None else (wanted, 0.0)
+    candidates = [judged(between(start, trained, share), share, sources, seed) for share in shares]
+    return ranked(candidates) if wanted is None else candidates
 
 
 def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -64,7 +82,13 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     start = next(candidate for candidate in candidates if candidate.share == 0)
 
     def loses(candidate: Candidate) -> bool:
-        return any(candidate.plain[name] > (1 + MOST_LOSS) * seen for name, seen in start.plain.items())
+        return any(
+            candidate.plain[name] - seen > max(MOST_LOSS * seen, CHANCE * error(candidate.plain[name], seen, name))
+            for name, seen in start.plain.items()
+        )
+
+    def error(one: float, other: float, name: str) -> float:
+        return math.sqrt((one * (1 - one) + other * (1 - other)) / start.mated[name])
 
     return sorted(candidates, key=lambda candidate: (loses(candidate), candidate.cost))
 
@@ -98,6 +122,7 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, mos
     """Judge one trunk, on at most so many pictures of each source."""
     plain: dict[str, float] = {}
     door: dict[str, float] = {}
+    mated: dict[str, int] = {}
     for source in sources:
         rows = judged_rows(source, most)
         if not speaks(source, rows):
@@ -106,8 +131,9 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, mos
         draw = np.random.default_rng((seed, len(rows)))
         seen = np.stack([augment.plain(source.crops[row]) for row in rows])
         hard = np.stack([augment.door(source.crops[row], draw) for row in rows])
+        mated[source.name] = comparisons(source, rows)
         plain[source.name], door[source.name] = (fnmr(templates_of(trunk, crops), people) for crops in (seen, hard))
-    return Candidate(share, plain, door)
+    return Candidate(share, plain, door, mated)
 
 
 def look(trunk: Trunk, sources: Sequence[Source], seed: int) -> HeldOut:

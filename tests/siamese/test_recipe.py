@@ -46,7 +46,7 @@ def crops(tmp_path_factory):
     return tmp_path_factory.mktemp("crops")
 
 
-def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: None):
+def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: None, share=None):
     trunk, said = start(), []
     teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
     trained = recipe.train(
@@ -58,6 +58,7 @@ def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: Non
         resume=resume,
         say=said.append,
         report=report,
+        share=share,
     )
     return trained, said
 
@@ -93,10 +94,25 @@ def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
-    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4})
-    mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4})
-    bold = Candidate(1.0, {"a": 0.05, "b": 0.03}, {"a": 0.1, "b": 0.1})
+    mated = {"a": 1000, "b": 1000}
+    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, mated)
+    mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4}, mated)
+    bold = Candidate(1.0, {"a": 0.05, "b": 0.05}, {"a": 0.1, "b": 0.1}, mated)
     assert [each.share for each in ranked([start, bold, mild])] == [0.5, 0.0, 1.0]
+
+
+def test_a_few_misses_more_where_there_are_few_comparisons_are_chance():
+    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, {"a": 1000, "b": 100})
+    bold = Candidate(1.0, {"a": 0.10, "b": 0.05}, {"a": 0.1, "b": 0.1}, {"a": 1000, "b": 100})
+    assert [each.share for each in ranked([start, bold])] == [1.0, 0.0]
+
+
+def test_a_share_that_was_chosen_elsewhere_is_taken(data, tmp_path, crops):
+    trained, _ = train(Place(data, tmp_path, crops), share=0.4)
+    assert [each.share for each in trained.candidates] == [0.4, 0.0]
+    whole, _ = train(Place(data, tmp_path, crops), resume=True, share=1.0)
+    begun, now, end = (trunk.embed.weight for trunk in (start(), trained.trunk, whole.trunk))
+    assert torch.allclose(now, begun.lerp(end, 0.4), atol=1e-6)
 
 
 def test_a_folder_without_people_and_too_few_people_are_refused(data, tmp_path):
