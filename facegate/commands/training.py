@@ -195,7 +195,7 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
 def begun(start: str, seed: int) -> "Trunk":
     """Return the trunk to begin with: random, of an `.npz` file, of one of our ONNX files or of a checkpoint."""
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
-    from facegate.siamese.networks import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
+    from facegate.siamese.weights import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
 
     if start == NOTHING:
         return fresh_trunk(seed=seed)
@@ -247,9 +247,9 @@ def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceD
     """
     from facegate.siamese.corpus import Source  # noqa: PLC0415
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
-    from facegate.siamese.networks import checkpoint_of  # noqa: PLC0415
     from facegate.siamese.selection import untouched_rows  # noqa: PLC0415
     from facegate.siamese.teaching import blocks  # noqa: PLC0415
+    from facegate.siamese.weights import checkpoint_of  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.library import CHECKPOINT, NETWORK, Card, digest_of, write_model  # noqa: PLC0415
     from facegate.verifier.scoring import Tally, calibrated  # noqa: PLC0415

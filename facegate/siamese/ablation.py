@@ -17,12 +17,13 @@ from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.losses import Head
-from facegate.siamese.networks import Trunk, fresh_trunk
+from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
 from facegate.siamese.recipe import Place, mixtures, opened, prepare, shares_of, source_names
 from facegate.siamese.selection import judged
 from facegate.siamese.teaching import Teacher, taught
 from facegate.siamese.training import Collection, Progress, Recipe, Run
+from facegate.siamese.weights import fresh_trunk
 
 FIGURES: Final = "figures.json"
 START: Final = "start"

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.networks import REID_0095, InvertedResidual, SqueezeExcite, Trunk, TrunkShape
+from facegate.siamese.networks import InvertedResidual, SqueezeExcite, Trunk
+from facegate.siamese.shapes import REID_0095, TrunkShape
 
 OPSET: Final = 17
 IR_VERSION: Final = 9  # what every ONNX Runtime since 1.16 reads

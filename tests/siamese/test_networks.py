@@ -8,18 +8,10 @@ from facegate.errors import UnusableInputError
 from facegate.resources import shipped
 from facegate.siamese import training
 from facegate.siamese.export import bytes_of_trunk, read_onnx, trunk_of_bytes, write_onnx
-from facegate.siamese.networks import (
-    REID_0095,
-    BlockShape,
-    Trunk,
-    TrunkShape,
-    Twins,
-    checkpoint_of,
-    fresh_trunk,
-    load_checkpoint,
-    load_start,
-)
+from facegate.siamese.networks import Trunk, Twins
+from facegate.siamese.shapes import REID_0095, BlockShape, TrunkShape
 from facegate.siamese.teachers import fit_merge, one_target
+from facegate.siamese.weights import checkpoint_of, fresh_trunk, load_checkpoint, load_start
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.library import DEFAULT
 

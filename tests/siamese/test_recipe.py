@@ -9,9 +9,10 @@ from facegate.errors import UnusableInputError
 from facegate.siamese import recipe
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.losses import Head
-from facegate.siamese.networks import BlockShape, Trunk, TrunkShape
+from facegate.siamese.networks import Trunk
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
+from facegate.siamese.shapes import BlockShape, TrunkShape
 from facegate.siamese.teaching import Teacher, said_of
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT

@@ -9,8 +9,10 @@ from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
 from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
 from facegate.siamese.losses import Head
-from facegate.siamese.networks import BlockShape, Trunk, TrunkShape, fresh_trunk
+from facegate.siamese.networks import Trunk
+from facegate.siamese.shapes import BlockShape, TrunkShape
 from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Recipe, Run
+from facegate.siamese.weights import fresh_trunk
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)
 RECIPE = Recipe(steps=6, people=4, pictures=2, every=2, warmup=2, frozen=1, rate=1e-3, bf16=False)

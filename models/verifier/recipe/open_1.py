@@ -16,8 +16,8 @@ import numpy as np
 
 from facegate.siamese.corpus import Source, align_source, read_source
 from facegate.siamese.export import write_onnx
-from facegate.siamese.networks import load_start
 from facegate.siamese.teaching import blocks
+from facegate.siamese.weights import load_start
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.library import NETWORK, Card, digest_of, write_model
 from facegate.verifier.scoring import Tally, calibrated
