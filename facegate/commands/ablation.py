@@ -25,7 +25,7 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
     teacher_weight: Annotated[
         float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
-    ] = 0.7,
+    ] = 1.0,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,

@@ -42,19 +42,24 @@ def train(  # noqa: PLR0917 - typer passes options by name
     teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
     teacher_weight: Annotated[
         float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
-    ] = 0.7,
+    ] = 1.0,
     start_teaches: Annotated[
         bool, typer.Option("--start-teaches/--start-does-not-teach", help="Hold on to it.")
     ] = True,
     without: Annotated[list[str] | None, typer.Option("--without", help="A loss to leave out; repeatable.")] = None,
     head: Annotated[HeadName, typer.Option("--head", help="A further loss on who is who.")] = "none",
     name: Annotated[str, typer.Option("--name", help="Name of the new model.")] = "twin",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 4500,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 7000,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
-    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 7e-4,
-    frozen: Annotated[int | None, typer.Option("--frozen", min=0, max=15, help="First blocks that stay: 2.")] = None,
-    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.35,
+    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 1e-3,
+    branch: Annotated[
+        bool, typer.Option("--branch/--whole", help="A new branch learns beside the start, or the start itself.")
+    ] = True,
+    frozen: Annotated[
+        int | None, typer.Option("--frozen", min=0, max=15, help="With --whole: first blocks that stay, 2.")
+    ] = None,
+    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.5,
     person: Annotated[
         float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
     ] = 0.0,
@@ -97,6 +102,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
             people=people,
             pictures=pictures,
             rate=rate,
+            branch=branch and start != NOTHING,
             frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
             doors=doors,
             person=person,
@@ -220,12 +226,13 @@ def teachers(
     """
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
     from facegate.siamese.teaching import Teacher  # noqa: PLC0415
+    from facegate.siamese.weights import without_branch  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.library import digest_of  # noqa: PLC0415
 
     networks = [out / "start.onnx"] if start is not None else []
     if start is not None and mates.leads:
-        write_onnx(start, networks[0])
+        write_onnx(without_branch(start), networks[0])
     mates.wait()
     known = []
     for path in (*networks, *others):

@@ -19,7 +19,7 @@ from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
-from facegate.siamese.recipe import Place, mixtures, opened, prepare, shares_of, source_names
+from facegate.siamese.recipe import Place, beginning, mixtures, opened, prepare, shares_of, source_names
 from facegate.siamese.selection import judged
 from facegate.siamese.teaching import Teacher, taught
 from facegate.siamese.training import Collection, Progress, Recipe, Run
@@ -66,9 +66,9 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
         "without-persons-mean": Row(replace(plan, person=0.0)),
         "doors-none": Row(replace(plan, doors=0.0)),
         "doors-all": Row(replace(plan, doors=1.0)),
-        "whole-trunk": Row(replace(plan, frozen=0)),
-        "last-blocks": Row(replace(plan, frozen=12)),
-        "random-start": Row(replace(plan, frozen=0), fresh=True),
+        "whole-trunk": Row(replace(plan, branch=False, frozen=0)),
+        "last-blocks": Row(replace(plan, branch=False, frozen=12)),
+        "random-start": Row(replace(plan, branch=False, frozen=0), fresh=True),
     }
     if teachers > 1:
         rows |= {f"teacher-{number}-alone": Row(plan, teachers=(number,)) for number in range(teachers)}
@@ -133,16 +133,16 @@ def ablate(
     team.wait()
     sources, _ = opened(place)
     lessons = (*sources, *mixtures(place, plan))
-    start = start.to(team.device)
     if team.leads:
         yield figures_of(START, start, sources, plan.seed, place.folder)
     for name in chosen or rows:
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
             say(f"row {name}")
+            trunk = fresh_trunk(start.shape, seed=plan.seed) if row.fresh else beginning(start, row.recipe)
             run = Run(
-                fresh_trunk(start.shape, seed=plan.seed) if row.fresh else start,
-                collection_of(row, lessons, teachers, place, start.shape.dimension),
+                trunk.to(team.device),
+                collection_of(row, lessons, teachers, place, trunk.shape.learnt),
                 row.recipe,
                 place.folder / name,
                 team=team,

@@ -17,7 +17,7 @@ from facegate.siamese.finetuning import Learner
 from facegate.siamese.head import Features, Rows, mean_references, templates
 
 Score = Callable[[Features], NDArray[np.float64]]
-"""Features (n, 512) of door pictures -> scores (n, users)."""
+"""Features (n, f) of door pictures -> scores (n, users)."""
 
 NOTHING: Final = "nothing (the champion)"
 RECIPE: Final = "head and mean of photos, copies, frames (the recipe)"

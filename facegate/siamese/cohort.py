@@ -40,7 +40,7 @@ LIGHTS: Final = (CLEAN, *(str(light) for light in Light))
 
 Features = NDArray[np.float32]
 Extract = Callable[[Crops], Features]
-"""Turns crops uint8 (n, 128, 128, 3) into features float32 (n, 512)."""
+"""Turns crops uint8 (n, 128, 128, 3) into features float32 (n, f)."""
 
 
 def _camera(light: Light, means: Sequence[float], deviations: Sequence[float]) -> View:
@@ -60,7 +60,7 @@ class Strangers:
     """Some people's features.
 
     Attributes:
-        features: float32 (n, 512).
+        features: float32 (n, f).
         people: int64 (n,): who it is; one number is one person in both parts.
         lights: int64 (n,): index into `LIGHTS`.
     """

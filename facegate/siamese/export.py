@@ -4,7 +4,7 @@ Input `crops`: float32 (n, 3, size, size), blue, green, red, 0 to 255. Output `t
 A PReLU of one slope is written as LeakyRelu: bit-equal, and 2.4 times as fast, since ONNX Runtime fuses it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.networks import InvertedResidual, SqueezeExcite, Trunk
-from facegate.siamese.shapes import REID_0095, TrunkShape
+from facegate.siamese.networks import Branch, InvertedResidual, SqueezeExcite, Trunk
+from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape
+from facegate.siamese.weights import shape_of
 
 OPSET: Final = 17
 IR_VERSION: Final = 9  # what every ONNX Runtime since 1.16 reads
@@ -65,7 +66,9 @@ class _Graph:
         inner = self.prelu(self.conv(mean, layer.fc1), layer.act)
         return self.node("Mul", x, self.node("Sigmoid", self.conv(inner, layer.fc2)))
 
-    def block(self, x: str, layer: InvertedResidual) -> str:
+    def block(self, x: str, layer: nn.Module) -> str:
+        if not isinstance(layer, InvertedResidual):
+            raise TypeError(layer)
         y = self.prelu(self.conv(x, layer.expand), layer.act1)
         y = self.prelu(self.conv(y, layer.dw), layer.act2)
         y = self.squeeze_excite(self.conv(y, layer.project), layer.se)
@@ -75,12 +78,20 @@ class _Graph:
         x = self.node("Mul", x, self.constant(trunk.in_scale.numpy()))
         x = self.node("Add", x, self.constant(trunk.in_shift.numpy()))
         x = self.prelu(self.conv(x, trunk.stem), trunk.act0)
-        x = self.prelu(self.conv(x, trunk.dw0), trunk.act1)
-        for block in trunk.blocks:
-            if isinstance(block, InvertedResidual):
-                x = self.block(x, block)
-        x = self.prelu(self.conv(x, trunk.head), trunk.act2)
-        return self.conv(x, trunk.gdw)
+        x = left = self.prelu(self.conv(x, trunk.dw0), trunk.act1)
+        for number, block in enumerate(trunk.blocks, 1):
+            x = self.block(x, block)
+            if trunk.shape.branch and number == trunk.shape.branch.after:
+                left = x
+        own = self.summary(x, trunk)
+        if trunk.branch is None:
+            return own
+        for block in trunk.branch.blocks:
+            left = self.block(left, block)
+        return self.node("Concat", own, self.summary(left, trunk.branch), axis=1)
+
+    def summary(self, x: str, part: Trunk | Branch) -> str:
+        return self.conv(self.prelu(self.conv(x, part.head), part.act2), part.gdw)
 
 
 def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool = False) -> None:
@@ -89,19 +100,19 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool =
     Args:
         trunk: The network.
         path: Where to.
-        features: Give what the projection head sees as a second output, `features`: float32 (n, head).
+        features: Give what the projection head sees as a second output, `features`: float32 (n, f).
         half: Store weights as float16, at half the size. It computes in float32 all the same, and as fast, since ONNX
             Runtime widens them once at load; weights that float16 cannot hold are rounded.
     """
     graph = _Graph(np.float16 if half else np.float32)
-    seen = graph.trunk("crops", trunk)  # (n, head, 1, 1)
+    seen = graph.trunk("crops", trunk)  # (n, f, 1, 1)
     flat = graph.node("Flatten", graph.conv(seen, trunk.embed), axis=1)
     graph.nodes.append(helper.make_node("LpNormalization", [flat], ["templates"], axis=1, p=2))
     size, dimension = trunk.shape.size, trunk.shape.dimension
     outputs = [helper.make_tensor_value_info("templates", TensorProto.FLOAT, ["n", dimension])]
     if features:
         graph.nodes.append(helper.make_node("Flatten", [seen], ["features"], axis=1))
-        outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", trunk.shape.head]))
+        outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", trunk.shape.features]))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -118,17 +129,18 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool =
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def read_onnx(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
+def read_onnx(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
     """Return the trunk that `write_onnx` wrote, in whole or half; writing it again so gives the same bytes.
 
     Raises:
-        UnusableInputError: The file holds no trunk of this shape.
+        UnusableInputError: The file holds no trunk of these shapes.
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
         weights = (torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32)) for tensor in graph.initializer)
         slopes = (node.attribute[0].f for node in graph.node if node.op_type == "LeakyRelu")
-        trunk = _filled(Trunk(shape), weights, slopes)
+        dimension = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        trunk = _filled(Trunk(shape_of(dimension, shapes)), weights, slopes)
     except (OSError, DecodeError, ValueError, IndexError) as error:
         raise UnusableInputError(
             f"{path} holds no twin that facegate wrote", "Only facegate's own networks can be trained on"

@@ -1,7 +1,7 @@
 """Learning from a household: pictures of its users in, a challenger and the judge's word out.
 
-Everything up to the projection head stays as it is, so that a run works on features, 512 numbers a face, and takes
-seconds. What changes is two things, found by measurement (`facegate bench finetune` prints what else was tried):
+Everything up to the projection head stays as it is, so that a run works on features, a thousand numbers a face, and
+takes seconds. What changes is two things, found by measurement (`facegate bench finetune` prints what else was tried):
 
     references   one a user: the mean direction of their photos, of copies of these as the household's own cameras see
                  them (`vision.view`), and of confirmed frames
@@ -163,7 +163,7 @@ class Learner:
 
     Attributes:
         trunk: The champion.
-        champion: Its head, float32 (d, 512).
+        champion: Its head, float32 (d, f).
         cohort: Its strangers.
         household: The pictures.
         recipe: How.
@@ -266,7 +266,7 @@ def _scores(trial: Trial, figures: Figures) -> Scores:
 
 
 def network_with(trunk: Trunk, head: Features) -> bytes:
-    """Return the ONNX of the trunk with another head, float32 (d, 512); the trunk itself stays as it is."""
+    """Return the ONNX of the trunk with another head, float32 (d, f); the trunk itself stays as it is."""
     weight = trunk.embed.weight
     kept = weight.detach().clone()
     with tempfile.TemporaryDirectory(prefix="facegate-") as folder, torch.no_grad():

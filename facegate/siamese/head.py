@@ -72,7 +72,7 @@ class Rows:
     """Features of the household's faces.
 
     Attributes:
-        features: float32 (n, 512).
+        features: float32 (n, f).
         owners: int64 (n,): whose face it is; -1: nobody's of the household; `all_but(u)`: not that of user u, and
             more is not known.
         items: int64 (n,): photo or frame that it comes from; a photo's copies share the number.
@@ -101,7 +101,7 @@ class Rows:
 
 
 def templates(head: Features, features: Features) -> Features:
-    """Return templates float32 (n, d), of unit length, of features (n, 512) by a head (d, 512)."""
+    """Return templates float32 (n, d), of unit length, of features (n, f) by a head (d, f)."""
     raw = features @ head.T
     return np.asarray(raw / np.maximum(1e-9, np.linalg.norm(raw, axis=1, keepdims=True)), np.float32)
 
@@ -118,7 +118,7 @@ def mean_references(head: Features, rows: Rows, users: int) -> Features:
 def learn_head(
     head: Features, rows: Rows, users: int, replay: Strangers, lights: NDArray[np.float64], *, plan: HeadPlan, seed: int
 ) -> Features:
-    """Return a head that was learnt from a household and strangers, starting at `head` (d, 512).
+    """Return a head that was learnt from a household and strangers, starting at `head` (d, f).
 
     Args:
         head: The champion's.
@@ -163,7 +163,7 @@ def _step(parts: list[Tensor]) -> Tensor:
 
 
 def _by_light(replay: Strangers) -> Features:
-    """Return the features of those strangers who have all lights, float32 (people, lights, 512)."""
+    """Return the features of those strangers who have all lights, float32 (people, lights, f)."""
     seen = [replay.seen(light) for light in LIGHTS]
     everywhere = [person for person in seen[0].people if all((part.people == person).any() for part in seen[1:])]
     places = [{person: at for at, person in enumerate(part.people.tolist())} for part in seen]
@@ -174,7 +174,7 @@ def _by_light(replay: Strangers) -> Features:
 
 
 def _met_strangers(strangers: Features, light: int, count: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return what the references of some strangers are made of, and probes of them: float (k, 512) each."""
+    """Return what the references of some strangers are made of, and probes of them: float (k, f) each."""
     chosen = draw.choice(len(strangers), min(count, len(strangers)), replace=False)
     clean, door = strangers[chosen, LIGHTS.index(CLEAN)], strangers[chosen, light]
     return torch.from_numpy(clean), torch.from_numpy(door)

@@ -56,6 +56,7 @@ class FeatureNetwork:
 
     def __init__(self, trunk: Trunk, threads: int) -> None:
         """Write the trunk to a temporary file and open it."""
+        self._width = trunk.shape.features
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -66,14 +67,14 @@ class FeatureNetwork:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def extract(self, crops: NDArray[np.uint8]) -> Features:
-        """Return features float32 (n, 512) of crops uint8 (n, 128, 128, 3)."""
+        """Return features float32 (n, f) of crops uint8 (n, 128, 128, 3)."""
         feed = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
         return np.asarray(self._session.run(["features"], {"crops": feed})[0], np.float32)
 
     def extract_all(self, pictures: Iterator[Pixels]) -> Features:
         """Return the features of pictures that come one by one."""
         parts = [self.extract(some) for some in blocks(pictures)]
-        return np.concatenate(parts) if parts else np.empty((0, 512), np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, self._width), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

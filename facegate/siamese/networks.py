@@ -4,12 +4,15 @@ The trunk has the shape of face-reidentification-retail-0095 (Open Model Zoo, Ap
 inverted residuals with squeeze-and-excite on their output, one depthwise convolution over the whole last map, a linear
 layer. Each PReLU has a single slope, so that it can be exported as LeakyRelu, which ONNX Runtime fuses. There are no
 batch norms.
+
+A branch may leave the trunk on its way and add features and values of the template: what it learns is added to what
+the trunk knows, and takes nothing from it.
 """
 
 import torch
 from torch import Tensor, nn
 
-from facegate.siamese.shapes import REID_0095, BlockShape, TrunkShape
+from facegate.siamese.shapes import REID_0095, BlockShape, BranchShape, TrunkShape
 
 
 class Slope(nn.PReLU):
@@ -26,6 +29,38 @@ class Slope(nn.PReLU):
         if self.weight.requires_grad or x.is_cuda:
             return nn.functional.prelu(x, self.weight.to(x.dtype))
         return nn.functional.leaky_relu(x, float(self.weight))
+
+
+class Depthwise(nn.Conv2d):
+    """A 3x3 convolution of each channel by itself, padded by one.
+
+    While it learns, one of stride 2 takes every step and leaves out every other: the way back through torch's own is
+    many times slower on a processor.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, 3, stride, 1, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, h / stride, w / stride)."""
+        step, _ = self.stride
+        if step == 1 or not self.weight.requires_grad:
+            return super().forward(x)
+        y = nn.functional.conv2d(x, self.weight, self.bias, 1, 1, groups=self.groups)
+        return y[:, :, ::step, ::step]
+
+
+class WholeMap(nn.Conv2d):
+    """A convolution of each channel by itself over the whole map: a weighted sum, which learns faster written so."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__(channels, channels, side, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, side, side) -> (n, c, 1, 1)."""
+        if self.bias is None or not self.weight.requires_grad:
+            return super().forward(x)
+        return (x * self.weight[:, 0]).sum((2, 3), keepdim=True) + self.bias[:, None, None]
 
 
 class SqueezeExcite(nn.Module):
@@ -52,7 +87,7 @@ class InvertedResidual(nn.Module):
         wide = shape.expanded
         self.expand = nn.Conv2d(shape.channels_in, wide, 1)
         self.act1 = Slope()
-        self.dw = nn.Conv2d(wide, wide, 3, shape.stride, 1, groups=wide)
+        self.dw = Depthwise(wide, shape.stride)
         self.act2 = Slope()
         self.project = nn.Conv2d(wide, shape.channels_out, 1)
         self.se = SqueezeExcite(shape.channels_out, shape.squeeze)
@@ -61,6 +96,22 @@ class InvertedResidual(nn.Module):
         """(n, channels_in, h, w) -> (n, channels_out, h / stride, w / stride)."""
         y: Tensor = self.se(self.project(self.act2(self.dw(self.act1(self.expand(x))))))
         return x + y if self.shape.shortcut else y
+
+
+class Branch(nn.Module):
+    """A second way from one of the trunk's maps to features; its blocks, then as the trunk ends."""
+
+    def __init__(self, shape: TrunkShape, branch: BranchShape) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*map(InvertedResidual, branch.blocks))
+        self.head = nn.Conv2d(branch.blocks[-1].channels_out, branch.head, 1)
+        self.act2 = Slope()
+        self.gdw = WholeMap(branch.head, shape.last_map_of_branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, m, m), the map where it leaves -> (n, head, 1, 1)."""
+        y: Tensor = self.gdw(self.act2(self.head(self.blocks(x))))
+        return y
 
 
 class Trunk(nn.Module):
@@ -76,13 +127,14 @@ class Trunk(nn.Module):
         self.register_buffer("in_shift", torch.full((1, 3, 1, 1), -2.0))
         self.stem = nn.Conv2d(3, shape.stem, 3, 2, 1)
         self.act0 = Slope()
-        self.dw0 = nn.Conv2d(shape.stem, shape.stem, 3, 1, 1, groups=shape.stem)
+        self.dw0 = Depthwise(shape.stem, 1)
         self.act1 = Slope()
         self.blocks = nn.Sequential(*map(InvertedResidual, shape.blocks))
         self.head = nn.Conv2d(shape.blocks[-1].channels_out, shape.head, 1)
         self.act2 = Slope()
-        self.gdw = nn.Conv2d(shape.head, shape.head, shape.last_map, groups=shape.head)
-        self.embed = nn.Conv2d(shape.head, shape.dimension, 1, bias=False)
+        self.gdw = WholeMap(shape.head, shape.last_map)
+        self.branch = Branch(shape, shape.branch) if shape.branch else None
+        self.embed = nn.Conv2d(shape.features, shape.dimension, 1, bias=False)
 
     def early(self, x: Tensor) -> Tensor:
         """Scale the pixels and take them through the stem: (n, 3, s, s) -> (n, stem, s / 2, s / 2)."""
@@ -90,14 +142,23 @@ class Trunk(nn.Module):
         y: Tensor = self.act1(self.dw0(self.act0(self.stem(x))))
         return y
 
-    def late(self, x: Tensor) -> Tensor:
-        """Turn the last block's map into templates: (n, c, m, m) -> (n, d), unit length."""
-        y = self.embed(self.gdw(self.act2(self.head(x)))).flatten(1)  # (n, d)
-        return nn.functional.normalize(y, dim=1)
+    def features(self, x: Tensor) -> Tensor:
+        """Take the stem's map to what the projection head sees: (n, stem, s / 2, s / 2) -> (n, f, 1, 1)."""
+        if self.branch is None or self.shape.branch is None:
+            return self.summary(self.blocks(x))
+        x = self.blocks[: self.shape.branch.after](x)
+        own = self.summary(self.blocks[self.shape.branch.after :](x))
+        return torch.cat((own, self.branch(x)), 1)
+
+    def summary(self, x: Tensor) -> Tensor:
+        """Turn the last block's map into the trunk's own features: (n, c, m, m) -> (n, head, 1, 1)."""
+        y: Tensor = self.gdw(self.act2(self.head(x)))
+        return y
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, size, size) -> (n, d), unit length."""
-        return self.late(self.blocks(self.early(x)))
+        y = self.embed(self.features(self.early(x))).flatten(1)
+        return nn.functional.normalize(y, dim=1)
 
 
 class Twins(nn.Module):

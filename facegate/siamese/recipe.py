@@ -22,7 +22,8 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
 from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.teaching import Teacher, said_of, taught
-from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run, between
+from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run
+from facegate.siamese.weights import between, branched
 
 Say = Callable[[str], None]
 
@@ -106,10 +107,10 @@ def train(
     team.wait()
     sources, missed = opened(place)
     lessons = (*sources, *mixtures(place, recipe))
-    targets = taught(lessons, teachers, place.crops_folder, start.shape.dimension, recipe)
+    start = beginning(start, recipe).to(team.device)
+    targets = taught(lessons, teachers, place.crops_folder, start.shape.learnt, recipe)
     shares = shares_of(lessons, recipe.mixed)
     collection = Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
-    start = start.to(team.device)
     run = Run(start, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
         say(f"going on at step {run.step}" if run.resume() else "starting anew: there is no checkpoint")
@@ -119,6 +120,11 @@ def train(
     say("choosing on held-out people")
     candidates = choose(start, trained, sources, recipe.seed, share)
     return Trained(between(start, trained, candidates[0].share).cpu(), candidates, sources, missed)
+
+
+def beginning(start: Trunk, recipe: Recipe) -> Trunk:
+    """Return the trunk that a run begins with: the start, with a branch if one is to grow on it."""
+    return branched(start, seed=recipe.seed) if recipe.branch and start.branch is None else start
 
 
 def check(place: Place, *, resume: bool) -> None:

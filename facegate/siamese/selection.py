@@ -21,7 +21,8 @@ from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.corpus import Source, is_held_out
 from facegate.siamese.networks import Trunk
-from facegate.siamese.training import HeldOut, between
+from facegate.siamese.training import HeldOut
+from facegate.siamese.weights import between
 
 MOST_LOSS: Final = 0.1
 """A candidate's FNMR on a source as it is may be so much above the start's, relatively."""

@@ -47,7 +47,8 @@ class Recipe:
         rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
         warmup: Steps until it is reached.
         decay: Weight decay.
-        frozen: So many first blocks, and all before them, stay as they are.
+        branch: A new branch learns beside the start, which stays as it is; or the start itself learns.
+        frozen: Where the start learns: so many first blocks, and all before them, stay as they are.
         doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
         near: Mated pairs closer than this distance are left alone.
         far: Non-mated pairs farther than this are left alone.
@@ -68,14 +69,15 @@ class Recipe:
     """
 
     seed: int = 20261123
-    steps: int = 4500
+    steps: int = 7000
     people: int = 64
     pictures: int = 2
-    rate: float = 7e-4
+    rate: float = 1e-3
     warmup: int = 50
     decay: float = 1e-4
+    branch: bool = True
     frozen: int = 2
-    doors: float = 0.35
+    doors: float = 0.5
     near: float = 0.75
     far: float = 1.25
     hardest: float = 0.05
@@ -102,7 +104,8 @@ class Collection:
         sources: The crops.
         labels: Who is on each, counted through the sources.
         rows: Numbers of the crops that may be used.
-        targets: float32 (n, d), the teachers' template of each clean crop; unused rows may hold anything.
+        targets: float32 (n, d), the teachers' template of each clean crop; unused rows may hold anything. d may be less
+            than the student's: the last values of a template are held to them.
         weights: Share of a batch's people from each source, shape (sources,).
     """
 
@@ -237,7 +240,10 @@ class Run:
         self.head = _head(collection, recipe, start.shape.dimension).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
-        self._optimizer = torch.optim.AdamW(self._learning, lr=0.0, weight_decay=recipe.decay)
+        projection = self.student.embed.weight
+        decayed = [weight for weight in self._learning if weight is not projection]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": [projection], "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=recipe.decay)
         self.step = 0
 
     def resume(self) -> bool:
@@ -311,6 +317,7 @@ class Run:
         self._optimizer.zero_grad(set_to_none=True)
         loss = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._keep_what_stays()
         team.sum_gradients(self.student.parameters())  # the head sees the whole batch in every process already
         nn.utils.clip_grad_norm_(self._learning, 1.0)
         self._optimizer.step()
@@ -323,7 +330,8 @@ class Run:
         contrastive = losses.batch_contrastive(
             templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
         )
-        anchored = losses.anchor(templates, batch.targets) if recipe.anchor else nothing
+        learnt = nn.functional.normalize(templates[:, -batch.targets.shape[1] :], dim=1)
+        anchored = losses.anchor(learnt, batch.targets) if recipe.anchor else nothing
         related = losses.relations(templates, batch.targets) if recipe.relations else nothing
         if recipe.head is Head.ARCFACE:
             return contrastive, anchored, related, self.head(templates, batch.people)
@@ -333,13 +341,16 @@ class Run:
 
     def _templates(self, crops: Tensor) -> Tensor:
         """(m, 3, s, s) uint8 -> (m, d)."""
-        student, frozen = self.student, self.recipe.frozen
         x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            with torch.set_grad_enabled(frozen == 0):
-                x = student.blocks[:frozen](student.early(x))
-            x = student.late(student.blocks[frozen:](x))
+            x = self.student(x)  # what lies before the first weight that learns keeps nothing for the way back
         return nn.functional.normalize(x.float(), dim=1)
+
+    def _keep_what_stays(self) -> None:
+        """Leave alone the values of the template that are not the branch's: nothing is learnt of them, or decays."""
+        shape, slope = self.student.shape, self.student.embed.weight.grad
+        if shape.branch is not None and slope is not None:
+            slope[: -shape.learnt] = 0
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -372,24 +383,18 @@ def _head(collection: Collection, recipe: Recipe, dimension: int) -> nn.Module:
 
 
 def _thawed(trunk: Trunk, frozen: int) -> Trunk:
-    """Let everything after the first `frozen` blocks learn, but the slopes: fixed, their gradient costs nothing."""
+    """Let everything after the first `frozen` blocks learn, but the slopes: fixed, their gradient costs nothing.
+
+    Where there is a branch, it alone learns, and its values of the template.
+    """
     trunk = trunk.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
-    trunk.requires_grad_(requires_grad=True)
-    if frozen:
-        for part in (trunk.stem, trunk.dw0, trunk.blocks[:frozen]):
-            part.requires_grad_(requires_grad=False)
+    trunk.requires_grad_(requires_grad=trunk.branch is None)
+    if trunk.branch is not None:
+        trunk.branch.requires_grad_(requires_grad=True)
+        trunk.embed.requires_grad_(requires_grad=True)
+    for part in (trunk.stem, trunk.dw0, trunk.blocks[:frozen]) if frozen else ():
+        part.requires_grad_(requires_grad=False)
     for part in trunk.modules():
         if isinstance(part, nn.PReLU):
             part.requires_grad_(requires_grad=False)
     return trunk
-
-
-def between(start: Trunk, trained: Trunk, share: float) -> Trunk:
-    """Return the trunk whose weights lie between two: 0 is the start, 1 the trained (Wortsman et al. 2022, WiSE-FT).
-
-    The line between a start and what was trained from it often has points better than both ends: less is forgotten.
-    """
-    mixed = copy.deepcopy(start)
-    goal = trained.state_dict()
-    mixed.load_state_dict({name: value.lerp(goal[name], share) for name, value in start.state_dict().items()})
-    return mixed.eval()

@@ -40,7 +40,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Pairs of good photos as features, float32 (n, 512) each, and whether they are mated."""
+    """Pairs of good photos as features, float32 (n, f) each, and whether they are mated."""
 
     left: Features
     right: Features

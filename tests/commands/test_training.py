@@ -47,10 +47,31 @@ def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_tra
     assert run(["models", "train", "--start", "none", "--out", str(out), *options]) == 2
     assert "holds a run already" in capsys.readouterr().err
 
-    further = ["--start", str(out / "twin" / "network.onnx"), "--out", str(tmp_path / "further"), *common]
-    frozen = ["--frozen", "15", "--doors", "0.5", "--float32", "--threads", "1", "--workers", "0", "--look-every", "0"]
-    assert run(["models", "train", *further, *frozen, "--steps", "1", "--name", "second", "--json"]) == 0
-    assert (tmp_path / "further" / "second" / "network.onnx").is_file()
+    few = [
+        *common,
+        "--float32",
+        "--threads",
+        "1",
+        "--workers",
+        "0",
+        "--look-every",
+        "0",
+        "--steps",
+        "1",
+        "--share",
+        "1",
+    ]
+    whole, further, last = (tmp_path / name for name in ("whole", "further", "last"))
+    onnx, checkpoint = out / "twin" / "network.onnx", further / "twin" / "network.pt"
+    for start, folder, options in (
+        (onnx, whole, ["--whole", "--frozen", "15", "--doors", "0.5"]),
+        (onnx, further, []),  # a branch grows
+        (checkpoint, last, []),  # and learns on
+    ):
+        assert run(["models", "train", "--start", str(start), "--out", str(folder), *few, *options, "--json"]) == 0
+        capsys.readouterr()
+    cards = [json.loads((folder / "twin" / "model.json").read_text()) for folder in (whole, further, last)]
+    assert [card["dimension"] for card in cards] == [256, 512, 512]
     assert [path.name for path in (tmp_path / "crops").glob("two_train.start@*.npy")]  # what the start said, kept
 
 

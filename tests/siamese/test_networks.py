@@ -6,37 +6,18 @@ import torch
 
 from facegate.errors import UnusableInputError
 from facegate.resources import shipped
-from facegate.siamese import training
 from facegate.siamese.export import bytes_of_trunk, read_onnx, trunk_of_bytes, write_onnx
-from facegate.siamese.networks import Trunk, Twins
-from facegate.siamese.shapes import REID_0095, BlockShape, TrunkShape
+from facegate.siamese.networks import Depthwise, Twins, WholeMap
+from facegate.siamese.shapes import REID_0095
 from facegate.siamese.teachers import fit_merge, one_target
-from facegate.siamese.weights import checkpoint_of, fresh_trunk, load_checkpoint, load_start
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.library import DEFAULT
-
-SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 16, 24)
-
-
-def small_trunk(seed=0):
-    torch.manual_seed(seed)
-    trunk = Trunk(SMALL)
-    for part in trunk.modules():
-        if isinstance(part, torch.nn.PReLU):
-            torch.nn.init.uniform_(part.weight, -0.3, 1.3)  # a slope may be negative or steep
-    return trunk.eval()
+from tests.siamese.small_trunks import CROPS, SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
 
 
-CROPS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-
-
-def torch_templates(trunk, crops=CROPS):
-    with torch.no_grad():
-        return trunk(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32))).numpy()
-
-
-def test_the_exported_network_answers_as_torch_does(tmp_path):
-    trunk = small_trunk()
+@pytest.mark.parametrize("shape", [SMALL, SPLIT])
+def test_the_exported_network_answers_as_torch_does(tmp_path, shape):
+    trunk = small_trunk(shape=shape)
     write_onnx(trunk, tmp_path / "network.onnx")
     extractor = OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(32, "reid-0095"))
     assert extractor.extract(CROPS) == pytest.approx(torch_templates(trunk), abs=1e-5)
@@ -55,15 +36,10 @@ def test_the_exported_graph_holds_no_prelu_and_takes_any_number_of_crops(tmp_pat
     assert b"PRelu" not in (tmp_path / "network.onnx").read_bytes()
 
 
-def through_a_checkpoint(trunk, folder):
-    """Return the trunk with weights that float16 holds."""
-    (folder / "through.pt").write_bytes(checkpoint_of(trunk))
-    return load_checkpoint(folder / "through.pt", SMALL)
-
-
-def test_a_written_network_is_read_back_to_the_bit(tmp_path):
-    write_onnx(small_trunk(), tmp_path / "network.onnx")
-    write_onnx(read_onnx(tmp_path / "network.onnx", SMALL), tmp_path / "again.onnx")
+@pytest.mark.parametrize("shape", [SMALL, SPLIT])
+def test_a_written_network_is_read_back_to_the_bit(tmp_path, shape):
+    write_onnx(small_trunk(shape=shape), tmp_path / "network.onnx")
+    write_onnx(read_onnx(tmp_path / "network.onnx", [SMALL, SPLIT]), tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "network.onnx").read_bytes()
 
 
@@ -83,7 +59,7 @@ def test_weights_stored_by_halves_take_half_the_room_and_give_the_same_templates
     for one, other in zip(*told, strict=True):
         assert np.array_equal(one, other)
 
-    read = read_onnx(half, SMALL)
+    read = read_onnx(half, [SMALL, SPLIT])
     assert all(torch.equal(value, read.state_dict()[name]) for name, value in trunk.state_dict().items())
     write_onnx(read, again, features=True, half=True)
     assert again.read_bytes() == half.read_bytes()
@@ -99,37 +75,19 @@ def test_a_file_that_is_no_such_twin_is_refused(bad, tmp_path):
     else:
         write_onnx(small_trunk(), path)
     with pytest.raises(UnusableInputError, match="no twin that facegate wrote"):
-        read_onnx(path, SMALL if isinstance(bad, bytes) else REID_0095)
+        read_onnx(path, [SMALL if isinstance(bad, bytes) else REID_0095])
 
 
-def test_the_features_are_what_the_projection_head_sees(tmp_path):
-    trunk = small_trunk()
+@pytest.mark.parametrize("shape", [SMALL, SPLIT])
+def test_the_features_are_what_the_projection_head_sees(tmp_path, shape):
+    trunk = small_trunk(shape=shape)
     write_onnx(trunk, tmp_path / "network.onnx", features=True)
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
     feed = np.ascontiguousarray(CROPS.transpose(0, 3, 1, 2), np.float32)
     templates, features = session.run(["templates", "features"], {"crops": feed})
+    assert features.shape == (3, shape.features)
     projected = features @ trunk.embed.weight.detach().numpy()[:, :, 0, 0].T
     assert projected / np.linalg.norm(projected, axis=1, keepdims=True) == pytest.approx(templates, abs=1e-5)
-
-
-def test_random_weights_carry_the_signal_and_its_gradient_through_without_batch_norms():
-    trunk = fresh_trunk(seed=3)
-    sizes = []
-    for block in trunk.blocks:
-        block.register_forward_hook(lambda _, __, out: sizes.append(float(out.std())))
-    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
-    templates = trunk(torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)))
-    assert len(sizes) == 15
-    assert 0.05 < min(sizes) < max(sizes) < 20 * min(sizes)
-    templates[0, :8].sum().backward()
-    flow = [float(block.project.weight.grad.norm()) for block in trunk.blocks]
-    assert 0 < max(flow) < 100 * min(flow)
-
-
-def test_random_weights_depend_on_the_seed_alone():
-    one, same, other = (fresh_trunk(SMALL, seed=seed).stem.weight for seed in (1, 1, 2))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
 
 
 def test_a_trunk_goes_through_the_bytes_of_its_weights(tmp_path):
@@ -152,46 +110,6 @@ def test_twins_share_their_weights():
     swapped, _ = Twins(trunk)(right, left)
     assert torch.allclose(one, trunk(left), atol=1e-5)
     assert torch.allclose(other, swapped, atol=1e-5)
-
-
-def test_weights_survive_the_way_through_a_file(tmp_path):
-    trunk = small_trunk()
-    np.savez(tmp_path / "weights.npz", **{name: value.half().numpy() for name, value in trunk.state_dict().items()})
-    templates = torch_templates(through_a_checkpoint(trunk, tmp_path))
-    assert np.array_equal(torch_templates(load_start(tmp_path / "weights.npz", SMALL)), templates)
-    assert templates == pytest.approx(torch_templates(trunk), abs=2e-2)
-    assert checkpoint_of(trunk) == checkpoint_of(trunk)
-
-
-def test_a_checkpoint_with_code_in_it_or_of_another_network_is_refused(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return print, ("run",)
-
-    path = tmp_path / "network.pt"
-    for content in ({"stem.weight": torch.zeros(3)}, {"stem.weight": Evil()}, [1]):
-        torch.save(content, path)
-        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
-            load_checkpoint(path, SMALL)
-    for data in (b"", checkpoint_of(small_trunk())[:-300]):
-        path.write_bytes(data)
-        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
-            load_checkpoint(path, SMALL)
-    with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
-        load_checkpoint(tmp_path / "none.pt", SMALL)
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    np.savez(tmp_path / "weights.npz", stem=np.zeros(3))
-    with pytest.raises(UnusableInputError, match="no weights for this trunk"):
-        load_start(tmp_path / "weights.npz", SMALL)
-
-
-def test_half_way_between_two_trunks_every_weight_is_the_mean():
-    one, other = small_trunk(1), small_trunk(2)
-    middle = training.between(one, other, 0.5).state_dict()
-    for name, value in one.state_dict().items():
-        assert torch.allclose(middle[name], (value + other.state_dict()[name]) / 2)
 
 
 def test_the_merged_teachers_keep_the_mean_of_both_scores_near_the_first_ones_place():
@@ -219,3 +137,13 @@ def test_a_short_teacher_alone_keeps_its_scores_and_a_long_one_is_refused():
     for bad in ([said], [said, np.hstack((said, said))]):
         with pytest.raises(UnusableInputError, match="not as long as the student's"):
             one_target(bad, 8)
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_a_depthwise_layer_says_the_same_while_it_learns(side):
+    torch.manual_seed(0)
+    maps = torch.randn(2, 6, side, side)
+    for layer in (Depthwise(6, 1), Depthwise(6, 2), WholeMap(6, side)):
+        learning = layer(maps)
+        layer.requires_grad_(requires_grad=False)
+        torch.testing.assert_close(learning, layer(maps))

@@ -12,7 +12,7 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
-from facegate.siamese.shapes import BlockShape, TrunkShape
+from facegate.siamese.shapes import BRANCHED, BlockShape, TrunkShape
 from facegate.siamese.teaching import Teacher, said_of
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
@@ -20,7 +20,7 @@ from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
 
 TINY = TrunkShape(128, 8, tuple(BlockShape(8, 16, 8, 2, 4) for _ in range(3)), 16, 24)
-PLAN = Recipe(steps=2, people=4, pictures=2, every=1, frozen=1, bf16=False)
+PLAN = Recipe(steps=2, people=4, pictures=2, every=1, branch=False, frozen=1, bf16=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,14 @@ def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
     assert len({source.people[row] for row in judged_rows(source)}) == 1  # half of them stays untouched
     assert not speaks(source, judged_rows(source))
     assert judged(start(), 1.0, [source], seed=1).plain == {}
+
+
+def test_a_branch_grows_where_there_is_none_yet_and_the_recipe_wants_one():
+    given = Trunk()
+    grown = recipe.beginning(given, Recipe())
+    assert grown.shape == BRANCHED
+    assert recipe.beginning(grown, Recipe()) is grown
+    assert recipe.beginning(given, Recipe(branch=False)) is given
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():

@@ -10,9 +10,9 @@ from facegate.siamese.augment import MARGIN
 from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
-from facegate.siamese.shapes import BlockShape, TrunkShape
+from facegate.siamese.shapes import BlockShape, BranchShape, TrunkShape
 from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Recipe, Run
-from facegate.siamese.weights import fresh_trunk
+from facegate.siamese.weights import branched, fresh_trunk
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)
 RECIPE = Recipe(steps=6, people=4, pictures=2, every=2, warmup=2, frozen=1, rate=1e-3, bf16=False)
@@ -74,6 +74,21 @@ def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path)
     for name, value in before.items():
         fixed = name.startswith(("stem", "dw0", "in_", "blocks.0")) or "act" in name
         assert torch.equal(value, after[name]) == fixed, name
+
+
+def test_where_there_is_a_branch_it_alone_learns_and_its_half_of_the_template(tmp_path):
+    shape = replace(SMALL, dimension=48, branch=BranchShape(1, (SMALL.blocks[1],), 16))
+    before = branched(start(), shape).state_dict()
+    run = Run(branched(start(), shape), collection(), RECIPE, tmp_path)
+    run.train(lambda _: None)
+    for trunk in (run.student, run.averaged):
+        for name, value in trunk.state_dict().items():
+            if name == "embed.weight":
+                assert torch.equal(before[name][:24], value[:24])
+                assert not torch.equal(before[name][24:], value[24:])
+            else:
+                fixed = not name.startswith("branch.") or "act" in name
+                assert torch.equal(before[name], value) == fixed, name
 
 
 def test_a_run_writes_its_recipe_and_losses_and_a_checkpoint_without_code(tmp_path):

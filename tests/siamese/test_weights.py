@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+
+from facegate.errors import UnusableInputError
+from facegate.siamese.shapes import BRANCHED, REID_0095
+from facegate.siamese.weights import (
+    between,
+    branched,
+    checkpoint_of,
+    fresh_trunk,
+    load_checkpoint,
+    load_start,
+    without_branch,
+)
+from tests.siamese.small_trunks import SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
+
+
+def test_random_weights_carry_the_signal_and_its_gradient_through_without_batch_norms():
+    trunk = fresh_trunk(seed=3)
+    sizes = []
+    for block in trunk.blocks:
+        block.register_forward_hook(lambda _, __, out: sizes.append(float(out.std())))
+    crops = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    templates = trunk(torch.from_numpy(crops.transpose(0, 3, 1, 2).astype(np.float32)))
+    assert len(sizes) == 15
+    assert 0.05 < min(sizes) < max(sizes) < 20 * min(sizes)
+    templates[0, :8].sum().backward()
+    flow = [float(block.project.weight.grad.norm()) for block in trunk.blocks]
+    assert 0 < max(flow) < 100 * min(flow)
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    one, same, other = (fresh_trunk(SMALL, seed=seed).stem.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_weights_survive_the_way_through_a_file(tmp_path):
+    trunk = small_trunk()
+    np.savez(tmp_path / "weights.npz", **{name: value.half().numpy() for name, value in trunk.state_dict().items()})
+    templates = torch_templates(through_a_checkpoint(trunk, tmp_path))
+    assert np.array_equal(torch_templates(load_start(tmp_path / "weights.npz", SMALL)), templates)
+    assert templates == pytest.approx(torch_templates(trunk), abs=2e-2)
+    assert checkpoint_of(trunk) == checkpoint_of(trunk)
+
+
+def test_a_checkpoint_with_code_in_it_or_of_another_network_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return print, ("run",)
+
+    path = tmp_path / "network.pt"
+    for content in ({"stem.weight": torch.zeros(3)}, {"stem.weight": Evil()}, [1]):
+        torch.save(content, path)
+        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+            load_checkpoint(path, [SMALL, SPLIT])
+    for data in (b"", checkpoint_of(small_trunk())[:-300]):
+        path.write_bytes(data)
+        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+            load_checkpoint(path, [SMALL, SPLIT])
+    with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+        load_checkpoint(tmp_path / "none.pt", [SMALL, SPLIT])
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    np.savez(tmp_path / "weights.npz", stem=np.zeros(3))
+    with pytest.raises(UnusableInputError, match="no weights for this trunk"):
+        load_start(tmp_path / "weights.npz", SMALL)
+
+
+def test_half_way_between_two_trunks_every_weight_is_the_mean():
+    one, other = small_trunk(1), small_trunk(2)
+    middle = between(one, other, 0.5).state_dict()
+    for name, value in one.state_dict().items():
+        assert torch.allclose(middle[name], (value + other.state_dict()[name]) / 2)
+
+
+def test_a_new_branch_changes_no_score():
+    start = small_trunk()
+    before, after = torch_templates(start), torch_templates(branched(start, SPLIT))
+    assert after.shape == (3, 48)
+    assert after @ after.T == pytest.approx(before @ before.T, abs=1e-5)
+
+
+def test_a_new_branch_takes_up_all_that_the_way_it_leaves_knows():
+    start, trunk = small_trunk(), branched(small_trunk(), SPLIT)
+    own, copied = start.state_dict(), trunk.state_dict()
+    for name, value in own.items():
+        assert name == "embed.weight" or torch.equal(copied[name], value), name
+    assert torch.equal(copied["branch.blocks.0.expand.weight"], own["blocks.1.expand.weight"])
+    assert torch.equal(copied["branch.gdw.weight"][:16], own["gdw.weight"])
+    assert not copied["branch.blocks.1.project.weight"].any()
+    assert copied["branch.head.weight"][16:].any()
+    assert not copied["embed.weight"][:, 32:].any()  # the projection does not look at the new channels yet
+
+
+def test_without_its_branch_a_trunk_is_what_it_was():
+    start = small_trunk()
+    again = without_branch(branched(start, SPLIT))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in start.state_dict().items())
+    assert without_branch(start) is start
+
+
+def test_a_branch_grows_once_and_on_its_own_trunk_alone():
+    with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
+        branched(branched(small_trunk(), SPLIT), SPLIT)
+    with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
+        branched(small_trunk(), BRANCHED)
+    with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
+        branched(small_trunk(), SMALL)
+
+
+def test_the_share_of_a_branch_is_what_it_weighs_and_none_of_it_is_the_start():
+    start = branched(small_trunk(1), SPLIT)
+    trained = branched(small_trunk(1), SPLIT)
+    with torch.no_grad():
+        trained.branch.head.weight.add_(0.3)
+    none, half, whole = (torch_templates(between(start, trained, share)) for share in (0.0, 0.5, 1.0))
+    assert none @ none.T == pytest.approx(torch_templates(small_trunk(1)) @ torch_templates(small_trunk(1)).T, abs=1e-5)
+    assert np.array_equal(whole, torch_templates(trained))
+    weighed = whole * np.where(np.arange(48) < 24, 1.0, 0.5)
+    assert half == pytest.approx(weighed / np.linalg.norm(weighed, axis=1, keepdims=True), abs=1e-5)
+
+
+def test_the_length_of_the_templates_says_which_shape_a_checkpoint_has(tmp_path):
+    for shape in (SMALL, SPLIT):
+        assert through_a_checkpoint(small_trunk(shape=shape), tmp_path).shape == shape
+    assert REID_0095.dimension != BRANCHED.dimension
