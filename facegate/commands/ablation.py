@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate.commands.output import console, print_json, print_table
-from facegate.commands.training import begun, default_workers, teachers
+from facegate.commands.training import NOTHING, begun, default_workers, teachers
+from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
 
     use_threads(threads)
     trunk = begun(start, seed)
+    if start == NOTHING or trunk.branch is not None:
+        raise UnusableInputError("Rows begin with a start that has no branch", "Give face-reidentification-retail-0095")
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=True)

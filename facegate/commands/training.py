@@ -54,8 +54,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
     rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 1e-3,
     branch: Annotated[
-        bool, typer.Option("--branch/--whole", help="A new branch learns beside the start, or the start itself.")
-    ] = True,
+        bool | None, typer.Option("--branch/--whole", help="A branch learns beside the start (default), or the start.")
+    ] = None,
     frozen: Annotated[
         int | None, typer.Option("--frozen", min=0, max=15, help="With --whole: first blocks that stay, 2.")
     ] = None,
@@ -84,6 +84,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
 
     use_threads(threads)
     began, left_out, default = time.monotonic(), losses_left_out(without or ()), training.Recipe()
+    grown = grows(start, frozen, wanted=branch)
     trunk = begun(start, seed)
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
             people=people,
             pictures=pictures,
             rate=rate,
-            branch=branch and start != NOTHING,
+            branch=grown,
             frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
             doors=doors,
             person=person,
@@ -121,6 +122,20 @@ def train(  # noqa: PLR0917 - typer passes options by name
     written = write(trained, name, start, out, detector)
     where = {"machine": machine(), "device": str(mates.device), "processes": mates.size}
     tell_of(trained, written, {**where, "steps": steps, "seconds": round(time.monotonic() - began)}, as_json=as_json)
+
+
+def grows(start: str, frozen: int | None, *, wanted: bool | None) -> bool:
+    """Tell whether a branch is to learn: where nothing else is said, beside every start but random weights.
+
+    Raises:
+        UnusableInputError: The options contradict one another.
+    """
+    if wanted and start == NOTHING:
+        raise UnusableInputError("A branch learns beside a start, and --start none is none", "Leave out --branch")
+    grown = start != NOTHING if wanted is None else wanted
+    if grown and frozen is not None:
+        raise UnusableInputError("--frozen means blocks of a start that learns itself", "Give --whole, or leave it out")
+    return grown
 
 
 def losses_left_out(without: Sequence[str]) -> set[str]:
@@ -226,13 +241,12 @@ def teachers(
     """
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
     from facegate.siamese.teaching import Teacher  # noqa: PLC0415
-    from facegate.siamese.weights import without_branch  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.library import digest_of  # noqa: PLC0415
 
     networks = [out / "start.onnx"] if start is not None else []
     if start is not None and mates.leads:
-        write_onnx(without_branch(start), networks[0])
+        write_onnx(start, networks[0])
     mates.wait()
     known = []
     for path in (*networks, *others):

@@ -47,15 +47,15 @@ class Row:
 
 
 def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Row]:
-    """Return all rows, the whole recipe first.
+    """Return all rows, the recipe as it is first.
 
     Args:
-        plan: The whole recipe.
+        plan: The recipe as it is.
         sources: Names of all sources.
         teachers: How many there are, the start's own network the first.
     """
     rows = {
-        "whole": Row(plan),
+        "recipe": Row(plan),
         "without-contrastive": Row(replace(plan, contrastive=0.0)),
         "without-teacher": Row(replace(plan, anchor=0.0)),
         "without-relations": Row(replace(plan, relations=0.0)),
@@ -116,7 +116,7 @@ def ablate(
         start: The trunk to begin with, and the first teacher's.
         teachers: All of them.
         detector: Finds the faces.
-        plan: The whole recipe.
+        plan: The recipe as it is.
         say: Is told what is being done.
         report: Is told how a row stands.
         team: This process among its peers; the leader alone gives figures.
@@ -133,8 +133,9 @@ def ablate(
     team.wait()
     sources, _ = opened(place)
     lessons = (*sources, *mixtures(place, plan))
+    start = start.to(team.device)
     if team.leads:
-        yield figures_of(START, start, sources, plan.seed, place.folder)
+        yield figures_of(START, start, sources, plan, place.folder)
     for name in chosen or rows:
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
@@ -150,7 +151,7 @@ def ablate(
             run.resume()
             trunk = run.train(partial(report, name))
         if team.leads:
-            yield figures_of(name, trunk, sources, plan.seed, place.folder)
+            yield figures_of(name, trunk, sources, row.recipe, place.folder)
         team.wait()
 
 
@@ -165,14 +166,20 @@ def collection_of(
     return Collection(sources, labels_of(sources), training_rows(sources), targets, shares)
 
 
-def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], seed: int, folder: Path) -> Figures:
-    """Return a row's figures: those that were kept, or measured now and kept."""
-    file = folder / row / FIGURES
+def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe, folder: Path) -> Figures:
+    """Return a row's figures: those that were kept, or measured now and kept.
+
+    Raises:
+        UnusableInputError: What was kept came of another recipe.
+    """
+    file, decided = folder / row / FIGURES, json.loads(json.dumps(asdict(recipe)))
     if file.is_file():
         kept = json.loads(file.read_text("utf-8"))
+        if kept.get("recipe") != decided:
+            raise UnusableInputError(f"{file} holds figures of another recipe", "Name another folder (--out)")
         return Figures(kept["row"], kept["plain"], kept["door"])
-    seen = judged(trunk, 1.0, sources, seed)
+    seen = judged(trunk, 1.0, sources, recipe.seed)
     figures = Figures(row, seen.plain, seen.door)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(figures.to_json(), indent=1), "utf-8")
+    file.write_text(json.dumps({**figures.to_json(), "recipe": decided}, indent=1), "utf-8")
     return figures

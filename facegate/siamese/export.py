@@ -139,8 +139,8 @@ def read_onnx(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
         graph = onnx.load(str(path), load_external_data=False).graph
         weights = (torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32)) for tensor in graph.initializer)
         slopes = (node.attribute[0].f for node in graph.node if node.op_type == "LeakyRelu")
-        dimension = graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        trunk = _filled(Trunk(shape_of(dimension, shapes)), weights, slopes)
+        projection = tuple(graph.initializer[-1].dims[:2])  # the last that is written
+        trunk = _filled(Trunk(shape_of(projection, shapes)), weights, slopes)
     except (OSError, DecodeError, ValueError, IndexError) as error:
         raise UnusableInputError(
             f"{path} holds no twin that facegate wrote", "Only facegate's own networks can be trained on"

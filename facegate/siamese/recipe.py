@@ -5,25 +5,32 @@ mix        two crops -> one of nobody; once
 teach      clean crops -> targets; once
 train      resumes from the last checkpoint
 choose     between the start and the trained, on held-out people
+fold       a branch's values and the start's into one template
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.comparison import Templates
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
+from facegate.siamese import augment
 from facegate.siamese.corpus import MIXED, Source, align_source, labels_of, missed_in, read_source, training_rows
 from facegate.siamese.mixing import mix_sources
 from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
-from facegate.siamese.selection import Candidate, choose, look, require_judges
+from facegate.siamese.selection import Candidate, choose, look, require_judges, templates_of
 from facegate.siamese.teaching import Teacher, said_of, taught
 from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run
-from facegate.siamese.weights import between, branched
+from facegate.siamese.weights import between, branched, folded
+
+FACES: Final = 2000
+"""So many training people's pictures say how a template is folded."""
 
 Say = Callable[[str], None]
 
@@ -98,33 +105,59 @@ def train(
         What came out; None in the processes that do not lead.
 
     Raises:
-        UnusableInputError: There is nothing to learn from, or a checkpoint that is not to be resumed.
+        UnusableInputError: There is nothing to learn from, a start that the recipe does not fit, or a checkpoint that
+            is not to be resumed.
     """
     team = team or Team()
     check(place, resume=resume)
+    first = beginning(start, recipe).to(team.device)
     if team.leads:
         prepare(place, teachers, detector, recipe, say)
     team.wait()
     sources, missed = opened(place)
     lessons = (*sources, *mixtures(place, recipe))
-    start = beginning(start, recipe).to(team.device)
-    targets = taught(lessons, teachers, place.crops_folder, start.shape.learnt, recipe)
+    targets = taught(lessons, teachers, place.crops_folder, first.shape.learnt, recipe)
     shares = shares_of(lessons, recipe.mixed)
     collection = Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
-    run = Run(start, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
+    run = Run(first, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
         say(f"going on at step {run.step}" if run.resume() else "starting anew: there is no checkpoint")
     trained = run.train(report)
     if not team.leads:
         return None
     say("choosing on held-out people")
+    start = start.to(team.device)
     candidates = choose(start, trained, sources, recipe.seed, share)
-    return Trained(between(start, trained, candidates[0].share).cpu(), candidates, sources, missed)
+    best = between(start, trained, candidates[0].share)
+    return Trained(folded(best, faces_for(best, sources, recipe.seed)).cpu(), candidates, sources, missed)
+
+
+def faces_for(trunk: Trunk, sources: Sequence[Source], seed: int) -> Templates:
+    """Return templates to fold a trunk by, float32 (n, d): of training people as they are and as at a door."""
+    if not trunk.shape.grows:
+        return np.empty((0, trunk.shape.dimension), np.float32)
+    draw = np.random.default_rng((seed, FACES))
+    ends = np.cumsum([len(source.paths) for source in sources])
+    rows = training_rows(sources)
+    crops = []
+    for row in draw.choice(rows, min(FACES, len(rows)), replace=False):
+        number = int(np.searchsorted(ends, row, "right"))
+        wide = np.asarray(sources[number].crops[row - ends[number]])
+        crops += [augment.plain(wide), augment.door(wide, draw)]
+    return templates_of(trunk, np.stack(crops))
 
 
 def beginning(start: Trunk, recipe: Recipe) -> Trunk:
-    """Return the trunk that a run begins with: the start, with a branch if one is to grow on it."""
-    return branched(start, seed=recipe.seed) if recipe.branch and start.branch is None else start
+    """Return the trunk that a run begins with: the start, with a branch if one is to grow on it.
+
+    Raises:
+        UnusableInputError: The start itself is to learn, and has a branch.
+    """
+    if start.branch is None:
+        return branched(start, seed=recipe.seed) if recipe.branch else start
+    if not recipe.branch:
+        raise UnusableInputError("The start has a branch, which alone can learn", "Leave out --whole")
+    return start
 
 
 def check(place: Place, *, resume: bool) -> None:

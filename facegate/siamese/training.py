@@ -3,7 +3,8 @@
 Picture k of batch n depends on the seed, n and k alone, so a run that was stopped goes on as if it had not been, and
 several processes draw the same batch and take a part each. What is written lies in the run's folder: `checkpoint.pt`
 (arrays only, read with `weights_only`), and `log.jsonl`, a line now and then.
-The first blocks may stay as they are: they see edges and colours, and without them a picture costs a third.
+A branch learns alone, beside a start that stays as it is. Where the trunk itself learns, its first blocks may stay:
+they see edges and colours, and without them a picture costs a third.
 On a GPU the student learns there, while as many workers as there are cores augment: 1.3 ms of a core a picture.
 """
 
@@ -46,7 +47,7 @@ class Recipe:
         pictures: K, pictures of each.
         rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
         warmup: Steps until it is reached.
-        decay: Weight decay.
+        decay: Weight decay, of all but the projection.
         branch: A new branch learns beside the start, which stays as it is; or the start itself learns.
         frozen: Where the start learns: so many first blocks, and all before them, stay as they are.
         doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
@@ -247,16 +248,24 @@ class Run:
         self.step = 0
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False if there is none."""
+        """Go on from the folder's checkpoint; False if there is none.
+
+        Raises:
+            UnusableInputError: The checkpoint is of a run of another kind.
+        """
         path = self._folder / CHECKPOINT
         if not path.is_file():
             return False
-        state = torch.load(path, map_location=self._team.device, weights_only=True)
-        self.student.load_state_dict(state["student"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.head.load_state_dict(state["head"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.step = int(state["step"])
+        try:
+            state = torch.load(path, map_location=self._team.device, weights_only=True)
+            self.student.load_state_dict(state["student"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.head.load_state_dict(state["head"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            mend = "Give the options that it began with, or another folder"
+            raise UnusableInputError(f"{path} belongs to a run of another kind", mend) from error
         return True
 
     def train(self, report: Callable[[Progress], None]) -> Trunk:
@@ -349,7 +358,7 @@ class Run:
     def _keep_what_stays(self) -> None:
         """Leave alone the values of the template that are not the branch's: nothing is learnt of them, or decays."""
         shape, slope = self.student.shape, self.student.embed.weight.grad
-        if shape.branch is not None and slope is not None:
+        if shape.grows and slope is not None:
             slope[: -shape.learnt] = 0
 
     @torch.no_grad()

@@ -6,14 +6,19 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from facegate.errors import UnusableInputError
 from facegate.siamese.networks import InvertedResidual, Trunk
-from facegate.siamese.shapes import BRANCHED, KNOWN, REID_0095, TrunkShape
+from facegate.siamese.shapes import BRANCHED, KNOWN, REID_0095, TrunkShape, growing
+
+PROJECTION: Final = "embed.weight"
+"""The last layer's weights among a trunk's: (d, f, 1, 1)."""
 
 
 def fresh_trunk(shape: TrunkShape = REID_0095, *, seed: int = 0) -> Trunk:
@@ -42,7 +47,7 @@ def fresh_trunk(shape: TrunkShape = REID_0095, *, seed: int = 0) -> Trunk:
 
 
 def branched(start: Trunk, shape: TrunkShape = BRANCHED, *, seed: int = 0) -> Trunk:
-    """Return a start with a branch, whose scores are those of the start until the branch learns.
+    """Return a start with a branch that grows: as many values again, and scores that are the start's until it learns.
 
     The branch begins as a copy of the way that it leaves. Where it is longer, its blocks add nothing yet; where its
     head is wider, the projection does not look there yet.
@@ -50,32 +55,22 @@ def branched(start: Trunk, shape: TrunkShape = BRANCHED, *, seed: int = 0) -> Tr
     Raises:
         UnusableInputError: What is to grow a branch has one already, or another shape.
     """
-    own, trunk, branch = start.shape, fresh_trunk(shape, seed=seed), shape.branch
-    if branch is None or shape != replace(own, dimension=2 * own.dimension, branch=branch):
+    own, branch, values = start.shape, shape.branch, start.shape.dimension
+    if branch is None or replace(shape, branch=None) != own:
         raise UnusableInputError("A branch grows on a start that has none", "Give the start's own weights")
+    trunk = fresh_trunk(growing(shape, values), seed=seed)
     state = trunk.state_dict()  # views of the weights: what is written here is written there
     for name, value in start.state_dict().items():
-        if name != "embed.weight":
+        if name != PROJECTION:
             state[name].copy_(value)
         if (place := _in_branch(name, branch.after)) in state:
             state[place][: len(value)] = value
     for at in range(len(own.blocks) - branch.after, len(branch.blocks)):
         state[f"branch.blocks.{at}.project.weight"].zero_()
-    embed = state["embed.weight"].zero_()  # (d, f, 1, 1)
-    embed[: own.dimension, : own.head] = start.embed.weight.detach()
-    embed[own.dimension :, own.head : 2 * own.head] = start.embed.weight.detach()
+    projection = state[PROJECTION].zero_()  # (2 d, f, 1, 1)
+    projection[:values, : own.head] = start.embed.weight.detach()
+    projection[values:, own.head : 2 * own.head] = start.embed.weight.detach()
     return trunk
-
-
-def without_branch(trunk: Trunk) -> Trunk:
-    """Return the trunk as it was before its branch grew; one that has none as it is."""
-    if trunk.branch is None:
-        return trunk
-    alone = Trunk(replace(trunk.shape, dimension=trunk.shape.learnt, branch=None))
-    kept = {name: value for name, value in trunk.state_dict().items() if name in alone.state_dict()}
-    embed = kept["embed.weight"][: alone.shape.dimension, : alone.shape.features]
-    alone.load_state_dict({**kept, "embed.weight": embed})
-    return alone.eval()
 
 
 def _in_branch(name: str, after: int) -> str:
@@ -84,6 +79,29 @@ def _in_branch(name: str, after: int) -> str:
         return f"branch.{name}"
     _, number, rest = name.split(".", 2)
     return f"branch.blocks.{int(number) - after}.{rest}"
+
+
+def folded(trunk: Trunk, templates: NDArray[np.float32]) -> Trunk:
+    """Return a trunk whose branch has done growing: templates as long as the start's, and all but the same scores.
+
+    The projection is turned to the directions in which templates differ most (their principal axes about the origin,
+    since scores are cosines), and as many as the start had values are kept.
+
+    Args:
+        trunk: A trunk with a branch that has values of its own; another is returned as it is.
+        templates: Float32 (n, 2 d) of many faces, n > d.
+    """
+    shape, branch = trunk.shape, trunk.shape.branch
+    if branch is None or not shape.grows:
+        return trunk
+    done = Trunk(replace(shape, dimension=shape.dimension - branch.dimension, branch=replace(branch, dimension=0)))
+    seen = templates.astype(np.float64)
+    _, axes = np.linalg.eigh(seen.T @ seen)  # the largest last
+    kept = torch.from_numpy(axes[:, : -done.shape.dimension - 1 : -1].T.astype(np.float32).copy())
+    state = trunk.state_dict()
+    projection = (kept @ state[PROJECTION][:, :, 0, 0].cpu())[:, :, None, None]
+    done.load_state_dict({**state, PROJECTION: projection})
+    return done.eval()
 
 
 def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
@@ -119,34 +137,38 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        trunk = Trunk(shape_of(len(state["embed.weight"]), shapes))
+        if not isinstance(state, dict):
+            raise TypeError("no weights with names")  # noqa: TRY301 - one way out for all that is wrong
+        trunk = Trunk(shape_of(tuple(state[PROJECTION].shape[:2]), shapes))
         trunk.load_state_dict(state)
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, AttributeError, TypeError, UnpicklingError) as error:
         raise UnusableInputError(f"{path} holds no weights for this trunk", "Give a model's network.pt") from error
     return trunk.eval()
 
 
-def shape_of(dimension: int, shapes: Sequence[TrunkShape] = KNOWN) -> TrunkShape:
-    """Return the shape whose templates are so long; each of those that facegate writes has a length of its own.
+def shape_of(projection: tuple[int, ...], shapes: Sequence[TrunkShape] = KNOWN) -> TrunkShape:
+    """Return the shape whose projection makes so many values of so many features; each has a projection of its own.
 
     Raises:
         ValueError: There is none.
     """
     for shape in shapes:
-        if shape.dimension == dimension:
+        if (shape.dimension, shape.features) == projection:
             return shape
-    msg = f"no trunk gives templates of {dimension}"
+    msg = f"no trunk has a projection of {projection}"
     raise ValueError(msg)
 
 
 def between(start: Trunk, trained: Trunk, share: float) -> Trunk:
     """Return the trunk that lies a share of the way from a start to what was trained from it: 0 is the start.
 
-    Without a branch the weights lie between the two (Wortsman and others, CVPR 2022, WiSE-FT): the line between often
-    has points better than both ends, since less is forgotten. With one, nothing is forgotten; the share is what the
-    branch's values weigh in the template beside those of the start.
+    Where a branch grew on the start, its values of the template are multiplied by the share, so that the square of it
+    counts in a score. Otherwise the weights lie between the two (Wortsman and others, CVPR 2022, WiSE-FT): the line
+    between often has points better than both ends, since less is forgotten.
     """
-    if trained.branch is not None:
+    if trained.shape != start.shape:
+        if not share:
+            return copy.deepcopy(start).eval()
         weighed = copy.deepcopy(trained)
         with torch.no_grad():
             weighed.embed.weight[-trained.shape.learnt :] *= share

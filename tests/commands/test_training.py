@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from facegate.commands.main import run
+from facegate.siamese.shapes import BRANCHED, REID_0095
+from facegate.siamese.weights import load_checkpoint
 from facegate.vision.composites import people
 
 
@@ -71,7 +73,9 @@ def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_tra
         assert run(["models", "train", "--start", str(start), "--out", str(folder), *few, *options, "--json"]) == 0
         capsys.readouterr()
     cards = [json.loads((folder / "twin" / "model.json").read_text()) for folder in (whole, further, last)]
-    assert [card["dimension"] for card in cards] == [256, 512, 512]
+    assert [card["dimension"] for card in cards] == [256, 256, 256]
+    shapes = [load_checkpoint(folder / "twin" / "network.pt").shape for folder in (whole, further, last)]
+    assert shapes == [REID_0095, BRANCHED, BRANCHED]
     assert [path.name for path in (tmp_path / "crops").glob("two_train.start@*.npy")]  # what the start said, kept
 
 
@@ -84,6 +88,8 @@ def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data,
         ["--start", "none", "--teacher", "nowhere.onnx"],
         ["--start", "none", "--sources", "three_train"],
         ["--start", "none", "--doors", "2"],
+        ["--start", "none", "--branch"],
+        ["--start", "nowhere.npz", "--frozen", "2"],
     ):
         assert run([*common, *options]) == 2, options
         told = capsys.readouterr()

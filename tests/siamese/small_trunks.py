@@ -14,7 +14,6 @@ SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4
 
 SPLIT = replace(
     SMALL,
-    dimension=48,
     branch=BranchShape(after=1, blocks=(SMALL.blocks[1], BlockShape(8, 16, 8, 1, 4)), head=20),
 )
 

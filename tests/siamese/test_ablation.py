@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from tests.siamese.test_recipe import PLAN, data, start  # noqa: F401 - a fixtur
 
 def test_rows_leave_out_each_loss_teacher_and_source_in_turn():
     rows = rows_of(Recipe(), ["a_train", "b_train"], 2)
-    assert next(iter(rows)) == "whole"
+    assert next(iter(rows)) == "recipe"
     assert rows["without-contrastive"].recipe.contrastive == 0
     assert rows["without-teacher"].recipe.anchor == rows["without-relations"].recipe.relations == 0
     assert rows["arcface"].recipe.head is Head.ARCFACE
@@ -48,7 +50,7 @@ def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixtu
     trunk, trained = start(), []
     teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
 
-    def rows(*names):
+    def rows(*names, plan=PLAN):
         return list(
             ablate(
                 Place(data, tmp_path),
@@ -56,17 +58,19 @@ def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixtu
                 start=trunk,
                 teachers=[teacher],
                 detector=YuNetDetector(),
-                plan=PLAN,
+                plan=plan,
                 say=lambda _: None,
                 report=lambda name, at: trained.append((name, at.step)),
             )
         )
 
-    first = rows("whole", "random-start")
-    assert [one.row for one in first] == [START, "whole", "random-start"]
+    first = rows("recipe", "random-start")
+    assert [one.row for one in first] == [START, "recipe", "random-start"]
     assert all(0 <= share <= 1 for one in first for share in (*one.plain.values(), *one.door.values()))
-    assert trained == [("whole", 1), ("whole", 2), ("random-start", 1), ("random-start", 2)]
-    assert rows("whole", "random-start") == first
+    assert trained == [("recipe", 1), ("recipe", 2), ("random-start", 1), ("random-start", 2)]
+    assert rows("recipe", "random-start") == first
     assert len(trained) == 4  # nothing was run again
+    with pytest.raises(UnusableInputError, match="holds figures of another recipe"):
+        rows("recipe", plan=replace(PLAN, rate=1e-4))
     with pytest.raises(UnusableInputError, match="There is no row everything"):
         rows("everything")

@@ -12,7 +12,7 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
-from facegate.siamese.shapes import BRANCHED, BlockShape, TrunkShape
+from facegate.siamese.shapes import BRANCHED, BlockShape, TrunkShape, growing
 from facegate.siamese.teaching import Teacher, said_of
 from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
@@ -97,9 +97,11 @@ def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
 def test_a_branch_grows_where_there_is_none_yet_and_the_recipe_wants_one():
     given = Trunk()
     grown = recipe.beginning(given, Recipe())
-    assert grown.shape == BRANCHED
+    assert grown.shape == growing(BRANCHED, 256)
     assert recipe.beginning(grown, Recipe()) is grown
     assert recipe.beginning(given, Recipe(branch=False)) is given
+    with pytest.raises(UnusableInputError, match="The start has a branch"):
+        recipe.beginning(grown, Recipe(branch=False))
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():

@@ -77,7 +77,7 @@ def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path)
 
 
 def test_where_there_is_a_branch_it_alone_learns_and_its_half_of_the_template(tmp_path):
-    shape = replace(SMALL, dimension=48, branch=BranchShape(1, (SMALL.blocks[1],), 16))
+    shape = replace(SMALL, branch=BranchShape(1, (SMALL.blocks[1],), 16))
     before = branched(start(), shape).state_dict()
     run = Run(branched(start(), shape), collection(), RECIPE, tmp_path)
     run.train(lambda _: None)
@@ -126,6 +126,17 @@ def test_a_run_without_any_loss_is_refused(tmp_path):
     nothing = replace(RECIPE, contrastive=0.0, anchor=0.0, relations=0.0)
     with pytest.raises(UnusableInputError, match="no loss left"):
         Run(start(), collection(), nothing, tmp_path)
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_not_gone_on_with(tmp_path):
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
+    grown = branched(start(), replace(SMALL, branch=BranchShape(1, (SMALL.blocks[1],), 16)))
+    with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):
+        Run(grown, collection(), RECIPE, tmp_path).resume()
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    torch.save({**state, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / CHECKPOINT)
+    with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):
+        Run(start(), collection(), RECIPE, tmp_path).resume()
 
 
 @pytest.mark.parametrize("head", list(Head))

@@ -3,16 +3,8 @@ import pytest
 import torch
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.shapes import BRANCHED, REID_0095
-from facegate.siamese.weights import (
-    between,
-    branched,
-    checkpoint_of,
-    fresh_trunk,
-    load_checkpoint,
-    load_start,
-    without_branch,
-)
+from facegate.siamese.shapes import BRANCHED, KNOWN
+from facegate.siamese.weights import between, branched, checkpoint_of, folded, fresh_trunk, load_checkpoint, load_start
 from tests.siamese.small_trunks import SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
 
 
@@ -80,7 +72,7 @@ def test_a_new_branch_changes_no_score():
     start = small_trunk()
     before, after = torch_templates(start), torch_templates(branched(start, SPLIT))
     assert after.shape == (3, 48)
-    assert after @ after.T == pytest.approx(before @ before.T, abs=1e-5)
+    assert after == pytest.approx(np.hstack((before, before)) / 2**0.5, abs=1e-5)
 
 
 def test_a_new_branch_takes_up_all_that_the_way_it_leaves_knows():
@@ -92,38 +84,68 @@ def test_a_new_branch_takes_up_all_that_the_way_it_leaves_knows():
     assert torch.equal(copied["branch.gdw.weight"][:16], own["gdw.weight"])
     assert not copied["branch.blocks.1.project.weight"].any()
     assert copied["branch.head.weight"][16:].any()
+    assert torch.equal(copied["embed.weight"][24:, 16:32], own["embed.weight"])
     assert not copied["embed.weight"][:, 32:].any()  # the projection does not look at the new channels yet
-
-
-def test_without_its_branch_a_trunk_is_what_it_was():
-    start = small_trunk()
-    again = without_branch(branched(start, SPLIT))
-    assert all(torch.equal(value, again.state_dict()[name]) for name, value in start.state_dict().items())
-    assert without_branch(start) is start
 
 
 def test_a_branch_grows_once_and_on_its_own_trunk_alone():
     with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
-        branched(branched(small_trunk(), SPLIT), SPLIT)
+        branched(small_trunk(shape=SPLIT), SPLIT)
     with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
         branched(small_trunk(), BRANCHED)
     with pytest.raises(UnusableInputError, match="A branch grows on a start that has none"):
         branched(small_trunk(), SMALL)
 
 
-def test_the_share_of_a_branch_is_what_it_weighs_and_none_of_it_is_the_start():
-    start = branched(small_trunk(1), SPLIT)
-    trained = branched(small_trunk(1), SPLIT)
+def grown():
+    """A trunk whose branch has learnt something."""
+    trunk = branched(small_trunk(1), SPLIT)
     with torch.no_grad():
-        trained.branch.head.weight.add_(0.3)
-    none, half, whole = (torch_templates(between(start, trained, share)) for share in (0.0, 0.5, 1.0))
-    assert none @ none.T == pytest.approx(torch_templates(small_trunk(1)) @ torch_templates(small_trunk(1)).T, abs=1e-5)
-    assert np.array_equal(whole, torch_templates(trained))
+        trunk.branch.head.weight.add_(0.3)
+    return trunk
+
+
+def test_the_share_of_a_branch_multiplies_its_values_and_none_of_it_is_the_start():
+    start = small_trunk(1)
+    none, half, whole = (torch_templates(between(start, grown(), share)) for share in (0.0, 0.5, 1.0))
+    assert np.array_equal(none, torch_templates(start))
+    assert np.array_equal(whole, torch_templates(grown()))
     weighed = whole * np.where(np.arange(48) < 24, 1.0, 0.5)
     assert half == pytest.approx(weighed / np.linalg.norm(weighed, axis=1, keepdims=True), abs=1e-5)
 
 
-def test_the_length_of_the_templates_says_which_shape_a_checkpoint_has(tmp_path):
+def test_a_branch_that_has_done_growing_can_learn_on_like_any_start():
+    start, trained = small_trunk(1, SPLIT), small_trunk(2, SPLIT)
+    middle = between(start, trained, 0.25).state_dict()
+    for name, value in start.state_dict().items():
+        assert torch.allclose(middle[name], value.lerp(trained.state_dict()[name], 0.25))
+
+
+def test_folding_makes_templates_as_long_as_the_starts_and_keeps_the_scores():
+    crops = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3), np.uint8)
+    templates = torch_templates(grown(), crops)
+    done = folded(grown(), templates)
+    assert done.shape == SPLIT
+    seen = torch_templates(done, crops)
+    assert seen.shape == (200, 24)
+    dropped = np.linalg.eigvalsh(templates.T @ templates)[:24].sum() / len(templates)  # what lies along other axes
+    assert np.abs(seen @ seen.T - templates @ templates.T).mean() <= dropped + 1e-5
+
+
+def test_what_has_no_branch_or_is_folded_is_not_folded():
+    for trunk in (small_trunk(), small_trunk(shape=SPLIT)):
+        assert folded(trunk, np.empty((0, 24), np.float32)) is trunk
+
+
+def test_the_projection_says_which_shape_a_checkpoint_has(tmp_path):
     for shape in (SMALL, SPLIT):
         assert through_a_checkpoint(small_trunk(shape=shape), tmp_path).shape == shape
-    assert REID_0095.dimension != BRANCHED.dimension
+    assert len({(shape.dimension, shape.features) for shape in KNOWN}) == len(KNOWN)
+
+
+def test_a_checkpoint_of_layers_that_do_not_fit_its_projection_or_of_one_tensor_is_refused(tmp_path):
+    state = small_trunk(shape=SPLIT).state_dict()
+    for content in ({**state, "branch.head.weight": torch.zeros(3, 8, 1, 1)}, torch.zeros(3)):
+        torch.save(content, tmp_path / "network.pt")
+        with pytest.raises(UnusableInputError, match="holds no weights for this trunk"):
+            load_checkpoint(tmp_path / "network.pt", [SMALL, SPLIT])
