@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.errors import NotReadyError, UnusableInputError
+from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ def identify(
     model, reader = open_reader(settings, model_name)
     with open_storage(settings) as storage:
         roster, coverage = storage.gallery.roster(model.id), storage.gallery.coverage(model.id)
-    if coverage.users and not coverage.covered:
-        raise NotReadyError(
-            f"{model.id} has no references of the enrolled", f"Run: facegate models activate {model.card.name}"
-        )
+    coverage.require(model.id)
     arming = measured(roster.references, model.calibration, strangers_of(settings, model))
     threshold = supported_threshold(
         model.calibration, settings.gate.target_fmr, len(roster.references), arming.strictness

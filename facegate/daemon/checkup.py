@@ -150,6 +150,11 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
     for door in roster.doors.values():
         told = of_door(door, settings.gate, model.calibration, arming)
         yield armed(door, told, model, enrolled=len(roster.references), wished=settings.gate.frames_per_visit)
+    try:
+        storage.gallery.coverage(model.id).require(model.id)
+    except FacegateError as error:
+        yield ill("users", error)
+        return
     if not enrolled:
         yield note("users", "nobody is enrolled", "facegate enroll USER PHOTO")
     else:

@@ -194,6 +194,7 @@ class Service:
         self._library = library_of(settings, self._storage.champions)
         tidy_unless_busy(self._storage, self._library, settings.data_dir, self._clock.now())
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock, self._library)
+        self._storage.gallery.coverage(engine.model).require(engine.model)
         self._channel = MqttClient(
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
         )

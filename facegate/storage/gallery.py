@@ -31,6 +31,16 @@ class Coverage:
         """Users whom the model would not know."""
         return self.users - self.covered
 
+    def require(self, model: str) -> None:
+        """Refuse a model (its id) that knows nobody, where somebody is enrolled: it would deny every user.
+
+        Raises:
+            NotReadyError: It knows none of the users.
+        """
+        if self.users and not self.covered:
+            mend = f"Run: facegate models activate {model.partition('@')[0]}"
+            raise NotReadyError(f"{model} has no references of the enrolled", mend)
+
 
 class SqlGallery:
     """Keeps `core.ports.Gallery` in the database. Safe to use from several threads."""

@@ -71,6 +71,10 @@ def unknown_model(_: Path) -> More:
     return {"FACEGATE_VERIFIER__MODEL": "gone"}
 
 
+def another_model(_: Path) -> More:
+    return {"FACEGATE_VERIFIER__MODEL": "open-1"}  # nobody was enrolled with it
+
+
 def swapped_colours(folder: Path) -> More:
     """A network that is whole, and is fed in the wrong order of channels."""
     card = own_model(folder) / "model.json"
@@ -114,6 +118,7 @@ UNREADY: dict[str, tuple[Callable[[Path], More], str]] = {
     "a network that is gone": (network_gone, "network.onnx cannot be read"),
     "a model in charge that is gone": (model_gone, "gone"),
     "a model in the settings that is not there": (unknown_model, "gone"),
+    "a model that knows none of the enrolled": (another_model, "Run: facegate models activate open-1"),
     "a network that is fed the wrong colours": (swapped_colours, "fails its self-test"),
     "a detector that is none": (no_detector, "detector.onnx"),
     "a vault key that others may read": (open_vault_key, "Run: chmod 600"),
