@@ -153,7 +153,8 @@ def tell_of(trained: "Trained", written: Path, run: "dict[str, Any]", *, as_json
     """Say what came out of a run, and on what machine."""
     best = trained.candidates[0]
     if as_json:
-        chosen = [{"share": each.share, "cost": each.cost, "plain": each.plain, "door": each.door}
+        first = next(each for each in trained.candidates if each.share == 0)
+        chosen = [{"share": each.share, "cost": each.cost(first), "plain": each.plain, "door": each.door}
                   for each in trained.candidates]  # fmt: skip
         print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen, **run})
     else:

@@ -75,7 +75,7 @@ def test_photos_go_in_and_a_chosen_trunk_comes_out(data, tmp_path, crops):
         train(place)
     again, said = train(place, resume=True)
     assert "going on at step 2" in said
-    assert [each.cost for each in again.candidates] == [each.cost for each in trained.candidates]
+    assert again.candidates == trained.candidates
 
     (source,) = trained.sources
     judged, untouched = judged_rows(source), untouched_rows(source)
@@ -110,6 +110,16 @@ def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
     mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4}, mated)
     bold = Candidate(1.0, {"a": 0.05, "b": 0.05}, {"a": 0.1, "b": 0.1}, mated)
     assert [each.share for each in ranked([start, bold, mild])] == [0.5, 0.0, 1.0]
+
+
+def test_a_tenth_fewer_misses_in_daylight_counts_as_much_as_at_a_door():
+    mated = {"a": 10_000}
+    start = Candidate(0.0, {"a": 0.04}, {"a": 0.4}, mated)
+    light = Candidate(0.5, {"a": 0.02}, {"a": 0.39}, mated)
+    night = Candidate(1.0, {"a": 0.04}, {"a": 0.3}, mated)
+    assert [each.share for each in ranked([start, night, light])] == [0.5, 1.0, 0.0]
+    assert start.cost(start) == 1
+    assert light.cost(start) == pytest.approx((201 / 401 * 3901 / 4001) ** 0.5)
 
 
 def test_a_few_misses_more_where_there_are_few_comparisons_are_chance():
