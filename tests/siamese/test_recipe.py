@@ -122,6 +122,16 @@ def test_a_tenth_fewer_misses_in_daylight_counts_as_much_as_at_a_door():
     assert light.cost(start) == pytest.approx((201 / 401 * 3901 / 4001) ** 0.5)
 
 
+def test_of_two_that_are_as_good_the_nearer_to_the_start_leads():
+    mated = {"a": 10_000}
+    start = Candidate(0.0, {"a": 0.040}, {"a": 0.400}, mated)
+    nearer = Candidate(0.5, {"a": 0.0361}, {"a": 0.361}, mated)
+    farther = Candidate(1.0, {"a": 0.0360}, {"a": 0.360}, mated)
+    best = Candidate(0.75, {"a": 0.0300}, {"a": 0.300}, mated)
+    assert [each.share for each in ranked([start, farther, nearer])] == [0.5, 1.0, 0.0]
+    assert [each.share for each in ranked([start, farther, nearer, best])] == [0.75, 1.0, 0.5, 0.0]
+
+
 def test_a_few_misses_more_where_there_are_few_comparisons_are_chance():
     start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, {"a": 1000, "b": 100})
     bold = Candidate(1.0, {"a": 0.10, "b": 0.05}, {"a": 0.1, "b": 0.1}, {"a": 1000, "b": 100})
