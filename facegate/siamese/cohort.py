@@ -133,7 +133,8 @@ def read_cohort(folder: Path, trunk: Trunk) -> Cohort:
             features = arrays["features"].astype(np.float32) * arrays["scales"][:, None]
             people, lights = arrays["people"].astype(np.int64), arrays["lights"].astype(np.int64)
             cut, owner = int(arrays["replay"]), str(arrays["trunk"])
-        if not len(features) == len(people) == len(lights) or not np.isfinite(features).all():
+        shape = (len(people), trunk.shape.features)
+        if features.shape != shape or len(lights) != len(people) or not np.isfinite(features).all():
             raise ValueError("its parts do not fit")  # noqa: TRY301
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise NotReadyError(

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from facegate.errors import UnusableInputError
 from facegate.siamese.networks import Branch, InvertedResidual, SqueezeExcite, Trunk
 from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape
-from facegate.siamese.weights import shape_of
 
 OPSET: Final = 17
 IR_VERSION: Final = 9  # what every ONNX Runtime since 1.16 reads
@@ -88,7 +87,8 @@ class _Graph:
             return own
         for block in trunk.branch.blocks:
             left = self.block(left, block)
-        return self.node("Concat", own, self.summary(left, trunk.branch), axis=1)
+        both = self.node("Concat", own, self.summary(left, trunk.branch), axis=1)
+        return both if trunk.narrow is None else self.conv(both, trunk.narrow)
 
     def summary(self, x: str, part: Trunk | Branch) -> str:
         return self.conv(self.prelu(self.conv(x, part.head), part.act2), part.gdw)
@@ -139,13 +139,29 @@ def read_onnx(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
         graph = onnx.load(str(path), load_external_data=False).graph
         weights = (torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32)) for tensor in graph.initializer)
         slopes = (node.attribute[0].f for node in graph.node if node.op_type == "LeakyRelu")
-        projection = tuple(graph.initializer[-1].dims[:2])  # the last that is written
-        trunk = _filled(Trunk(shape_of(projection, shapes)), weights, slopes)
+        trunk = _filled(_trunk_of(len(graph.initializer), shapes), weights, slopes)
     except (OSError, DecodeError, ValueError, IndexError) as error:
         raise UnusableInputError(
             f"{path} holds no twin that facegate wrote", "Only facegate's own networks can be trained on"
         ) from error
     return trunk.eval()
+
+
+def _trunk_of(weights: int, shapes: Sequence[TrunkShape]) -> Trunk:
+    """Return an empty trunk of the shape with so many weights, scale and shift among them.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for trunk in map(Trunk, shapes):
+        if weights == 2 + sum(len(list(layer.parameters())) for layer in _layers(trunk) if _is_written(layer)):
+            return trunk
+    msg = f"no trunk has {weights} weights"
+    raise ValueError(msg)
+
+
+def _is_written(layer: nn.Module) -> bool:
+    return not isinstance(layer, nn.PReLU)  # a slope is an attribute of its node
 
 
 def trunk_of_bytes(data: bytes, shape: TrunkShape = REID_0095) -> Trunk:

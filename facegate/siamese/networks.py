@@ -134,6 +134,7 @@ class Trunk(nn.Module):
         self.act2 = Slope()
         self.gdw = WholeMap(shape.head, shape.last_map)
         self.branch = Branch(shape, shape.branch) if shape.branch else None
+        self.narrow = nn.Conv2d(shape.seen, shape.features, 1, bias=False) if shape.seen > shape.features else None
         self.embed = nn.Conv2d(shape.features, shape.dimension, 1, bias=False)
 
     def early(self, x: Tensor) -> Tensor:
@@ -148,7 +149,8 @@ class Trunk(nn.Module):
             return self.summary(self.blocks(x))
         x = self.blocks[: self.shape.branch.after](x)
         own = self.summary(self.blocks[self.shape.branch.after :](x))
-        return torch.cat((own, self.branch(x)), 1)
+        both = torch.cat((own, self.branch(x)), 1)
+        return both if self.narrow is None else self.narrow(both)
 
     def summary(self, x: Tensor) -> Tensor:
         """Turn the last block's map into the trunk's own features: (n, c, m, m) -> (n, head, 1, 1)."""

@@ -16,15 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.core.comparison import Templates
-from facegate.core.ports import FaceDetector
+from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.corpus import MIXED, Source, align_source, labels_of, missed_in, read_source, training_rows
 from facegate.siamese.mixing import mix_sources
 from facegate.siamese.networks import Trunk
 from facegate.siamese.processes import Team
-from facegate.siamese.selection import Candidate, choose, look, require_judges, templates_of
+from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.teaching import Teacher, said_of, taught
 from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run
 from facegate.siamese.weights import between, branched, folded
@@ -129,13 +128,13 @@ def train(
     start = start.to(team.device)
     candidates = choose(start, trained, sources, recipe.seed, share)
     best = between(start, trained, candidates[0].share)
-    return Trained(folded(best, faces_for(best, sources, recipe.seed)).cpu(), candidates, sources, missed)
+    if best.shape.grows:
+        best = folded(best, faces_of(sources, recipe.seed))
+    return Trained(best.cpu(), candidates, sources, missed)
 
 
-def faces_for(trunk: Trunk, sources: Sequence[Source], seed: int) -> Templates:
-    """Return templates to fold a trunk by, float32 (n, d): of training people as they are and as at a door."""
-    if not trunk.shape.grows:
-        return np.empty((0, trunk.shape.dimension), np.float32)
+def faces_of(sources: Sequence[Source], seed: int) -> Crops:
+    """Return crops to fold a trunk by, uint8 (n, s, s, 3): of training people as they are and as at a door."""
     draw = np.random.default_rng((seed, FACES))
     ends = np.cumsum([len(source.paths) for source in sources])
     rows = training_rows(sources)
@@ -144,7 +143,7 @@ def faces_for(trunk: Trunk, sources: Sequence[Source], seed: int) -> Templates:
         number = int(np.searchsorted(ends, row, "right"))
         wide = np.asarray(sources[number].crops[row - ends[number]])
         crops += [augment.plain(wide), augment.door(wide, draw)]
-    return templates_of(trunk, np.stack(crops))
+    return np.stack(crops)
 
 
 def beginning(start: Trunk, recipe: Recipe) -> Trunk:

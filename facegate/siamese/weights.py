@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from facegate.core.ports import Crops
 from facegate.errors import UnusableInputError
 from facegate.siamese.networks import InvertedResidual, Trunk
 from facegate.siamese.shapes import BRANCHED, KNOWN, REID_0095, TrunkShape, growing
@@ -81,27 +82,59 @@ def _in_branch(name: str, after: int) -> str:
     return f"branch.blocks.{int(number) - after}.{rest}"
 
 
-def folded(trunk: Trunk, templates: NDArray[np.float32]) -> Trunk:
-    """Return a trunk whose branch has done growing: templates as long as the start's, and all but the same scores.
+def folded(trunk: Trunk, crops: Crops) -> Trunk:
+    """Return a trunk whose branch has done growing: templates and features as long as the start's, scores all but kept.
 
     The projection is turned to the directions in which templates differ most (their principal axes about the origin,
-    since scores are cosines), and as many as the start had values are kept.
+    since scores are cosines), and as many as the start had values are kept. What it sees is narrowed to the space that
+    it looks at and, up to the trunk's width, the directions in which the rest differs most; turned at random, so that
+    all features weigh alike.
 
     Args:
         trunk: A trunk with a branch that has values of its own; another is returned as it is.
-        templates: Float32 (n, 2 d) of many faces, n > d.
+        crops: uint8 (n, s, s, 3) of many faces, n > the trunk's width.
     """
     shape, branch = trunk.shape, trunk.shape.branch
     if branch is None or not shape.grows:
         return trunk
     done = Trunk(replace(shape, dimension=shape.dimension - branch.dimension, branch=replace(branch, dimension=0)))
-    seen = templates.astype(np.float64)
-    _, axes = np.linalg.eigh(seen.T @ seen)  # the largest last
-    kept = torch.from_numpy(axes[:, : -done.shape.dimension - 1 : -1].T.astype(np.float32).copy())
+    seen = features_of(trunk, crops).astype(np.float64)  # (n, seen)
     state = trunk.state_dict()
-    projection = (kept @ state[PROJECTION][:, :, 0, 0].cpu())[:, :, None, None]
-    done.load_state_dict({**state, PROJECTION: projection})
+    projection = state[PROJECTION][:, :, 0, 0].cpu().numpy().astype(np.float64)  # (2 d, seen)
+    templates = seen @ projection.T
+    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+    wanted = principal_axes(templates, done.shape.dimension) @ projection  # (d, seen)
+    looked_at = np.linalg.qr(wanted.T)[0].T  # (d, seen), orthonormal
+    rest = seen - (seen @ looked_at.T) @ looked_at
+    kept = np.vstack((looked_at, principal_axes(rest, done.shape.features - len(looked_at))))
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(len(kept), len(kept))))[0]
+    narrow = turn @ kept  # (features, seen), orthonormal
+    layers = {"narrow.weight": narrow, PROJECTION: wanted @ narrow.T}
+    done.load_state_dict({**state, **{name: _pointwise(value) for name, value in layers.items()}})
     return done.eval()
+
+
+def principal_axes(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the directions in which vectors (n, d) are longest, the first first: (count, d), orthonormal."""
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    return axes[:, : -count - 1 : -1].T
+
+
+def _pointwise(matrix: NDArray[np.float64]) -> Tensor:
+    """(out, in) -> the weight of a 1x1 convolution."""
+    return torch.from_numpy(matrix.astype(np.float32))[:, :, None, None]
+
+
+@torch.no_grad()
+def features_of(trunk: Trunk, crops: Crops, size: int = 64) -> NDArray[np.float32]:
+    """Return what the projection head sees of crops uint8 (n, s, s, 3), float32 (n, f)."""
+    device = next(trunk.parameters()).device
+    parts = []
+    for top in range(0, len(crops), size):
+        some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
+        fed = torch.from_numpy(some).to(device).to(memory_format=torch.channels_last)
+        parts.append(trunk.features(trunk.early(fed)).flatten(1).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
@@ -138,25 +171,15 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
-            raise TypeError("no weights with names")  # noqa: TRY301 - one way out for all that is wrong
-        trunk = Trunk(shape_of(tuple(state[PROJECTION].shape[:2]), shapes))
+            raise TypeError("no weights with names")
+        trunk = next(trunk for trunk in map(Trunk, shapes) if trunk.state_dict().keys() == state.keys())
         trunk.load_state_dict(state)
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, AttributeError, TypeError, UnpicklingError) as error:
+    except (
+        *(OSError, EOFError, StopIteration, ValueError),
+        *(RuntimeError, AttributeError, TypeError, UnpicklingError),
+    ) as error:
         raise UnusableInputError(f"{path} holds no weights for this trunk", "Give a model's network.pt") from error
     return trunk.eval()
-
-
-def shape_of(projection: tuple[int, ...], shapes: Sequence[TrunkShape] = KNOWN) -> TrunkShape:
-    """Return the shape whose projection makes so many values of so many features; each has a projection of its own.
-
-    Raises:
-        ValueError: There is none.
-    """
-    for shape in shapes:
-        if (shape.dimension, shape.features) == projection:
-            return shape
-    msg = f"no trunk has a projection of {projection}"
-    raise ValueError(msg)
 
 
 def between(start: Trunk, trained: Trunk, share: float) -> Trunk:

@@ -51,7 +51,7 @@ def test_what_the_broker_kept_never_comes_as_news(mosquitto):
 def test_a_restart_of_the_broker_is_survived_in_both_directions(mosquitto):
     heard = []
     with gate(section_for(mosquitto)) as daemon:
-        assert daemon.client.wait_connected(5)
+        assert eventually(lambda: daemon.connections == 1)  # and its greeting has left
         mosquitto.stop()
         assert eventually(lambda: not daemon.client.connected)
         assert not daemon.client.publish(DECISION, "a grant that is too late", expires_seconds=5)

@@ -9,12 +9,12 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.shapes import BlockShape, BranchShape, TrunkShape
 from facegate.siamese.weights import checkpoint_of, load_checkpoint
 
-SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 16, 24)
+SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 32, 24)
 
 
 SPLIT = replace(
     SMALL,
-    branch=BranchShape(after=1, blocks=(SMALL.blocks[1], BlockShape(8, 16, 8, 1, 4)), head=20),
+    branch=BranchShape(after=1, blocks=(SMALL.blocks[1], BlockShape(8, 16, 8, 1, 4)), head=40),
 )
 
 

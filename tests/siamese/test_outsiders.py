@@ -7,6 +7,7 @@ from facegate.resources import shipped
 from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
 from facegate.siamese.export import read_onnx
 from facegate.siamese.outsiders import templates_of_outsiders
+from facegate.siamese.shapes import BRANCHED
 from facegate.verifier.library import DEFAULT
 
 
@@ -17,7 +18,7 @@ def network():
 
 
 def strangers(count, seed):
-    features = np.random.default_rng(seed).normal(size=(count, 512)).astype(np.float32)
+    features = np.random.default_rng(seed).normal(size=(count, BRANCHED.features)).astype(np.float32)
     return Strangers(features, np.arange(count), np.zeros(count, np.int64))
 
 
@@ -34,7 +35,7 @@ def test_outsiders_become_the_templates_that_the_head_makes_of_their_features(fo
     made = templates_of_outsiders(folder)
     assert made.shape == (40, 256)
     assert np.linalg.norm(made, axis=1) == pytest.approx(1, abs=1e-5)
-    head = read_onnx(folder / "network.onnx").embed.weight.detach().numpy()[:, :, 0, 0]  # (256, 512)
+    head = read_onnx(folder / "network.onnx").embed.weight.detach().numpy()[:, :, 0, 0]  # (d, f)
     expected = strangers(40, 2).features @ head.T
     cosines = (made * expected).sum(axis=1) / np.linalg.norm(expected, axis=1)
     assert cosines.min() > 0.999  # features are kept in bytes

@@ -3,9 +3,18 @@ import pytest
 import torch
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.shapes import BRANCHED, KNOWN
-from facegate.siamese.weights import between, branched, checkpoint_of, folded, fresh_trunk, load_checkpoint, load_start
-from tests.siamese.small_trunks import SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
+from facegate.siamese.shapes import BRANCHED
+from facegate.siamese.weights import (
+    between,
+    branched,
+    checkpoint_of,
+    features_of,
+    folded,
+    fresh_trunk,
+    load_checkpoint,
+    load_start,
+)
+from tests.siamese.small_trunks import CROPS, SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
 
 
 def test_random_weights_carry_the_signal_and_its_gradient_through_without_batch_norms():
@@ -81,11 +90,11 @@ def test_a_new_branch_takes_up_all_that_the_way_it_leaves_knows():
     for name, value in own.items():
         assert name == "embed.weight" or torch.equal(copied[name], value), name
     assert torch.equal(copied["branch.blocks.0.expand.weight"], own["blocks.1.expand.weight"])
-    assert torch.equal(copied["branch.gdw.weight"][:16], own["gdw.weight"])
+    assert torch.equal(copied["branch.gdw.weight"][:32], own["gdw.weight"])
     assert not copied["branch.blocks.1.project.weight"].any()
-    assert copied["branch.head.weight"][16:].any()
-    assert torch.equal(copied["embed.weight"][24:, 16:32], own["embed.weight"])
-    assert not copied["embed.weight"][:, 32:].any()  # the projection does not look at the new channels yet
+    assert copied["branch.head.weight"][32:].any()
+    assert torch.equal(copied["embed.weight"][24:, 32:64], own["embed.weight"])
+    assert not copied["embed.weight"][:, 64:].any()  # the projection does not look at the new channels yet
 
 
 def test_a_branch_grows_once_and_on_its_own_trunk_alone():
@@ -123,9 +132,9 @@ def test_a_branch_that_has_done_growing_can_learn_on_like_any_start():
 
 def test_folding_makes_templates_as_long_as_the_starts_and_keeps_the_scores():
     crops = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3), np.uint8)
-    templates = torch_templates(grown(), crops)
-    done = folded(grown(), templates)
+    templates, done = torch_templates(grown(), crops), folded(grown(), crops)
     assert done.shape == SPLIT
+    assert features_of(done, crops).shape == (200, 32)
     seen = torch_templates(done, crops)
     assert seen.shape == (200, 24)
     dropped = np.linalg.eigvalsh(templates.T @ templates)[:24].sum() / len(templates)  # what lies along other axes
@@ -134,13 +143,12 @@ def test_folding_makes_templates_as_long_as_the_starts_and_keeps_the_scores():
 
 def test_what_has_no_branch_or_is_folded_is_not_folded():
     for trunk in (small_trunk(), small_trunk(shape=SPLIT)):
-        assert folded(trunk, np.empty((0, 24), np.float32)) is trunk
+        assert folded(trunk, CROPS) is trunk
 
 
-def test_the_projection_says_which_shape_a_checkpoint_has(tmp_path):
+def test_a_checkpoint_says_by_its_layers_which_shape_it_has(tmp_path):
     for shape in (SMALL, SPLIT):
         assert through_a_checkpoint(small_trunk(shape=shape), tmp_path).shape == shape
-    assert len({(shape.dimension, shape.features) for shape in KNOWN}) == len(KNOWN)
 
 
 def test_a_checkpoint_of_layers_that_do_not_fit_its_projection_or_of_one_tensor_is_refused(tmp_path):
