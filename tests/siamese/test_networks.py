@@ -10,6 +10,7 @@ from facegate.siamese.export import bytes_of_trunk, read_onnx, trunk_of_bytes, w
 from facegate.siamese.networks import Depthwise, Twins, WholeMap
 from facegate.siamese.shapes import REID_0095
 from facegate.siamese.teachers import fit_merge, one_target
+from facegate.siamese.weights import load_checkpoint
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.library import DEFAULT
 from tests.siamese.small_trunks import CROPS, SMALL, SPLIT, small_trunk, through_a_checkpoint, torch_templates
@@ -45,8 +46,15 @@ def test_a_written_network_is_read_back_to_the_bit(tmp_path, shape):
 
 def test_the_shipped_network_can_be_trained_on(tmp_path):
     shipped_network = shipped("models") / "verifier" / DEFAULT / "network.onnx"
-    write_onnx(read_onnx(shipped_network), tmp_path / "again.onnx")
+    write_onnx(read_onnx(shipped_network), tmp_path / "again.onnx", half=True)
     assert (tmp_path / "again.onnx").read_bytes() == shipped_network.read_bytes()
+
+
+def test_the_shipped_checkpoint_holds_the_shipped_networks_weights():
+    folder = shipped("models") / "verifier" / DEFAULT
+    network, checkpoint = read_onnx(folder / "network.onnx"), load_checkpoint(folder / "network.pt")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(checkpoint.state_dict()[name], value, rtol=1e-3, atol=0)
 
 
 def test_weights_stored_by_halves_take_half_the_room_and_give_the_same_templates(tmp_path):
