@@ -116,7 +116,7 @@ REID_0095: Final = TrunkShape(
 BRANCHED: Final = replace(
     REID_0095, branch=BranchShape(after=12, blocks=(*REID_0095.blocks[12:], BlockShape(128, 256, 128, 1, 16)), head=768)
 )
-"""The same with a branch from the last map of 16 by 16: 2,270,405 parameters, a seventh more time."""
+"""The same with a branch from the last map of 16 by 16: 2,270,405 parameters, a sixth more time."""
 
 
 def growing(shape: TrunkShape, dimension: int) -> TrunkShape:
