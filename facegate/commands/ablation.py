@@ -36,7 +36,8 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train the same short run with one thing changed in each row; a second call goes on where the first was cut."""
-    from facegate.siamese import ablation, recipe, training  # noqa: PLC0415
+    from facegate.siamese import ablation, recipe  # noqa: PLC0415
+    from facegate.siamese import plan as plans  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
@@ -50,7 +51,7 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     recipe.check(place, resume=True)
     screen = console(stderr=True)
     with team() as mates:
-        plan = training.Recipe(
+        plan = plans.Recipe(
             seed=seed,
             steps=steps,
             people=people,

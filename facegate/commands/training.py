@@ -20,10 +20,11 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from facegate.core.ports import FaceDetector
     from facegate.siamese.networks import Trunk
+    from facegate.siamese.plan import Recipe
     from facegate.siamese.processes import Team
     from facegate.siamese.recipe import Place, Trained
     from facegate.siamese.teaching import Teacher
-    from facegate.siamese.training import Progress, Recipe
+    from facegate.siamese.training import Progress
 
 LOSSES = {"contrastive": "contrastive", "teacher": "anchor", "relations": "relations"}
 """What `--without` calls the losses, and their names in the recipe."""
@@ -77,13 +78,14 @@ def train(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
     from facegate.daemon.bench import machine  # noqa: PLC0415
-    from facegate.siamese import losses, recipe, training  # noqa: PLC0415
+    from facegate.siamese import losses, recipe  # noqa: PLC0415
+    from facegate.siamese import plan as plans  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
-    began, left_out, default = time.monotonic(), losses_left_out(without or ()), training.Recipe()
+    began, left_out, default = time.monotonic(), losses_left_out(without or ()), plans.Recipe()
     grown = grows(start, frozen, wanted=branch)
     trunk = begun(start, seed)
     detector = YuNetDetector(load_settings().vision.detector)
@@ -97,7 +99,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
             left_out |= {"anchor", "relations"}
             if mates.leads:
                 warn("there is no teacher: the twins learn from who is who alone")
-        plan = training.Recipe(
+        plan = plans.Recipe(
             seed=seed,
             steps=steps,
             people=people,

@@ -15,14 +15,16 @@ import numpy as np
 
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
+from facegate.siamese.batches import Collection
 from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
+from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
 from facegate.siamese.recipe import Place, beginning, mixtures, opened, prepare, shares_of, source_names
 from facegate.siamese.selection import judged
 from facegate.siamese.teaching import Teacher, taught
-from facegate.siamese.training import Collection, Progress, Recipe, Run
+from facegate.siamese.training import Progress, Run
 from facegate.siamese.weights import fresh_trunk
 
 FIGURES: Final = "figures.json"

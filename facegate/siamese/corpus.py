@@ -54,6 +54,19 @@ class Source:
         return [Path(path).parent.name for path in self.paths]
 
 
+class Counted:
+    """The crops of several sources, counted through them as `labels_of` and `training_rows` count."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._ends = np.cumsum([len(source.paths) for source in sources])
+
+    def __getitem__(self, row: int) -> Pixels:
+        """Return crop number `row`, uint8 (side, side, 3), read from disk."""
+        at = int(np.searchsorted(self._ends, row, "right"))
+        return np.asarray(self._sources[at].crops[row - self._ends[at]])
+
+
 def align_source(
     data: Path,
     name: str,

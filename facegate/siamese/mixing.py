@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.siamese.augment import Crop
-from facegate.siamese.corpus import MIXED, Source, training_rows
+from facegate.siamese.corpus import MIXED, Counted, Source, training_rows
 
 SEAMS: Final = 0.5
 """Share of mixtures that are joined along a soft seam; the others are laid over one another."""
@@ -61,15 +61,12 @@ def mix_sources(sources: Sequence[Source], count: int, crops: Path, seed: int) -
     if listing.is_file() and json.loads(listing.read_text("utf-8")) == made:
         return
     listing.unlink(missing_ok=True)
-    rows, starts = training_rows(sources), np.cumsum([0, *(len(source.paths) for source in sources)])
+    rows, faces = training_rows(sources), Counted(sources)
     side = sources[0].crops.shape[1]
     out = np.lib.format.open_memmap(crops / f"{MIXED}.npy", "w+", np.uint8, (count, side, side, 3))
     for number in range(count):
         draw = np.random.default_rng((seed, number))
-        both = []
-        for row in draw.choice(rows, 2, replace=False):
-            at = int(np.searchsorted(starts, row, "right")) - 1
-            both.append(np.asarray(sources[at].crops[row - starts[at]]))
-        out[number] = mix(both[0], both[1], draw)
+        left, right = (faces[int(row)] for row in draw.choice(rows, 2, replace=False))
+        out[number] = mix(left, right, draw)
     out.flush()
     listing.write_text(json.dumps(made), "utf-8")

@@ -9,9 +9,13 @@ A branch may leave the trunk on its way and add features and values of the templ
 the trunk knows, and takes nothing from it.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facegate.core.ports import Crops
 from facegate.siamese.shapes import REID_0095, BlockShape, BranchShape, TrunkShape
 
 
@@ -174,6 +178,15 @@ class Twins(nn.Module):
         """Two batches (n, 3, s, s) -> their templates (n, d) each; one pass for both."""
         both = self.trunk(torch.cat((left, right)))
         return both[: len(left)], both[len(left) :]
+
+
+def fed_to(trunk: Trunk, crops: Crops, size: int = 64) -> Iterator[Tensor]:
+    """Give crops uint8 (n, s, s, 3) in blocks as a trunk wants them, float32 (k, 3, s, s) on its device."""
+    device = next(trunk.parameters()).device
+    trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # two to three times as fast on a CPU
+    for top in range(0, len(crops), size):
+        some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
+        yield torch.from_numpy(some).to(device).to(memory_format=torch.channels_last)
 
 
 def use_threads(number: int) -> None:

@@ -19,13 +19,24 @@ from numpy.typing import NDArray
 from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
-from facegate.siamese.corpus import MIXED, Source, align_source, labels_of, missed_in, read_source, training_rows
+from facegate.siamese.batches import Collection
+from facegate.siamese.corpus import (
+    MIXED,
+    Counted,
+    Source,
+    align_source,
+    labels_of,
+    missed_in,
+    read_source,
+    training_rows,
+)
 from facegate.siamese.mixing import mix_sources
 from facegate.siamese.networks import Trunk
+from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
 from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.teaching import Teacher, said_of, taught
-from facegate.siamese.training import CHECKPOINT, Collection, Progress, Recipe, Run
+from facegate.siamese.training import CHECKPOINT, Progress, Run
 from facegate.siamese.weights import between, branched, folded
 
 FACES: Final = 2000
@@ -136,12 +147,10 @@ def train(
 def faces_of(sources: Sequence[Source], seed: int) -> Crops:
     """Return crops to fold a trunk by, uint8 (n, s, s, 3): of training people as they are and as at a door."""
     draw = np.random.default_rng((seed, FACES))
-    ends = np.cumsum([len(source.paths) for source in sources])
-    rows = training_rows(sources)
+    rows, counted = training_rows(sources), Counted(sources)
     crops = []
     for row in draw.choice(rows, min(FACES, len(rows)), replace=False):
-        number = int(np.searchsorted(ends, row, "right"))
-        wide = np.asarray(sources[number].crops[row - ends[number]])
+        wide = counted[int(row)]
         crops += [augment.plain(wide), augment.door(wide, draw)]
     return np.stack(crops)
 

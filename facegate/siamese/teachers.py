@@ -28,12 +28,17 @@ class Merge:
         return np.asarray(both / np.linalg.norm(both, axis=1, keepdims=True), np.float32)
 
 
+def principal_axes(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the directions in which vectors (n, d) are longest, the first first: (count, d), orthonormal."""
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    return axes[:, : -count - 1 : -1].T
+
+
 def fit_merge(*said: Templates) -> Merge:
     """Fit the map on templates of the same faces, (n, d), (n, e), ..., the student's own first; n >= d."""
     first = said[0]
     both = np.hstack(said).astype(np.float64) / np.sqrt(len(said))  # (n, d + e + ..)
-    _, directions = np.linalg.eigh(both.T @ both)  # eigenvalues ascend
-    leading = directions[:, ::-1][:, : first.shape[1]]  # (d + e + .., d)
+    leading = principal_axes(both, first.shape[1]).T  # (d + e + .., d)
     left, _, right = np.linalg.svd((both @ leading).T @ first)
     return Merge(np.asarray(leading @ (left @ right) / np.sqrt(len(said)), np.float32))
 

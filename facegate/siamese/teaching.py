@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
 from facegate.siamese.corpus import WIDE, Source, labels_of, training_rows
+from facegate.siamese.plan import Recipe
 from facegate.siamese.teachers import one_target, turned
-from facegate.siamese.training import Recipe
 from facegate.vision.align import Alignment, align
 
 BLOCK: Final = 32

@@ -20,164 +20,19 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from facegate.errors import UnusableInputError
-from facegate.siamese import augment, losses
-from facegate.siamese.corpus import Source
+from facegate.siamese import losses
+from facegate.siamese.batches import Batch, Batches, Collection
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
-from facegate.siamese.pairs import Labels, PeopleSampler
+from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides a training run.
-
-    Attributes:
-        seed: Of batches and augmentation.
-        steps: Batches in all.
-        people: P, people in a batch.
-        pictures: K, pictures of each.
-        rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
-        warmup: Steps until it is reached.
-        decay: Weight decay, of all but the projection.
-        branch: A new branch learns beside the start, which stays as it is; or the start itself learns.
-        frozen: Where the start learns: so many first blocks, and all before them, stay as they are.
-        doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
-        near: Mated pairs closer than this distance are left alone.
-        far: Non-mated pairs farther than this are left alone.
-        hardest: Share of non-mated pairs that counts.
-        contrastive: Weight of the contrastive loss.
-        anchor: Weight of the teachers' templates.
-        relations: Weight of the teachers' scores within a batch.
-        person: Share of the way from what the teachers say of a photo to what they say of its person, in the mean.
-        mixtures: So many mixtures of two faces for each photo, which only the teachers know anything of.
-        mixed: Share of a batch's people that are mixtures, if there are any.
-        head: A further loss.
-        heading: Its weight.
-        average: Decay of the averaged weights, a step.
-        bf16: Compute in bfloat16.
-        every: Steps between two checkpoints.
-        look_every: Steps between two looks at held-out people, at a checkpoint; 0: none.
-        workers: Processes that draw and augment, for each that learns.
-    """
-
-    seed: int = 20261123
-    steps: int = 7000
-    people: int = 64
-    pictures: int = 2
-    rate: float = 1e-3
-    warmup: int = 50
-    decay: float = 1e-4
-    branch: bool = True
-    frozen: int = 2
-    doors: float = 0.5
-    near: float = 0.75
-    far: float = 1.25
-    hardest: float = 0.05
-    contrastive: float = 1.0
-    anchor: float = 2.0
-    relations: float = 4.0
-    person: float = 0.0
-    mixtures: float = 0.0
-    mixed: float = 0.3
-    head: Head = Head.NONE
-    heading: float = 0.1
-    average: float = 0.998
-    bf16: bool = True
-    every: int = 100
-    look_every: int = 0
-    workers: int = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Collection:
-    """What is learnt from: crops of several sources, who is on them, and the teachers' targets.
-
-    Attributes:
-        sources: The crops.
-        labels: Who is on each, counted through the sources.
-        rows: Numbers of the crops that may be used.
-        targets: float32 (n, d), the teachers' template of each clean crop; unused rows may hold anything. d may be less
-            than the student's: the last values of a template are held to them.
-        weights: Share of a batch's people from each source, shape (sources,).
-    """
-
-    sources: tuple[Source, ...]
-    labels: Labels
-    rows: NDArray[np.int64]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """A batch as one process of a team sees it.
-
-    Attributes:
-        crops: uint8 (m, 3, s, s), its own part of the pictures.
-        people: int64 (n,), of the whole batch, in the order of ranks.
-        groups: int64 (n,), of the whole batch.
-        targets: float32 (n, d), of the whole batch.
-    """
-
-    crops: Tensor
-    people: Tensor
-    groups: Tensor
-    targets: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device."""
-        parts = (self.crops, self.people, self.groups, self.targets)
-        return Batch(*(part.to(device, non_blocking=True) for part in parts))
-
-    def pin_memory(self) -> "Batch":
-        """Return the batch in memory that a GPU copies from by itself; the loader asks for it."""
-        return Batch(*(part.pin_memory() for part in (self.crops, self.people, self.groups, self.targets)))
-
-
-class Batches(Dataset[Batch]):
-    """Batch number k of a run, made from the seed and k alone."""
-
-    def __init__(self, collection: Collection, recipe: Recipe, team: Team | None = None) -> None:
-        self._collection, self._recipe, self._team = collection, recipe, team or Team()
-        chosen = collection.labels.where(collection.rows)
-        self._sampler = PeopleSampler(
-            chosen, people=recipe.people, pictures=recipe.pictures, weights=collection.weights
-        )
-        self._starts = np.cumsum([0, *(len(source.paths) for source in collection.sources)])
-
-    def __len__(self) -> int:
-        return self._recipe.steps
-
-    def __getitem__(self, step: int) -> Batch:
-        """Draw the batch and augment one's own part."""
-        seed, size = (self._recipe.seed, step), self._team.size
-        drawn = self._collection.rows[self._sampler.draw(np.random.default_rng(seed))]
-        order = np.arange(len(drawn) // size * size).reshape(-1, size).T  # (size, m): a row for each rank
-        crops = np.stack(
-            [self._seen(int(drawn[at]), np.random.default_rng((*seed, int(at)))) for at in order[self._team.rank]]
-        )
-        rows = drawn[order.ravel()]
-        labels = self._collection.labels.where(rows)
-        return Batch(
-            torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))),
-            torch.from_numpy(labels.people),
-            torch.from_numpy(labels.groups),
-            torch.from_numpy(self._collection.targets[rows]),
-        )
-
-    def _seen(self, row: int, draw: np.random.Generator) -> NDArray[np.uint8]:
-        at = int(np.searchsorted(self._starts, row, "right")) - 1
-        wide = np.asarray(self._collection.sources[at].crops[row - self._starts[at]])
-        return augment.door(wide, draw) if draw.random() < self._recipe.doors else augment.place(wide, draw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from facegate.core.ports import Crops
 from facegate.errors import UnusableInputError
-from facegate.siamese.networks import InvertedResidual, Trunk
+from facegate.siamese.networks import InvertedResidual, Trunk, fed_to
 from facegate.siamese.shapes import BRANCHED, KNOWN, REID_0095, TrunkShape, growing
+from facegate.siamese.teachers import principal_axes
 
 PROJECTION: Final = "embed.weight"
 """The last layer's weights among a trunk's: (d, f, 1, 1)."""
@@ -98,7 +99,7 @@ def folded(trunk: Trunk, crops: Crops) -> Trunk:
     if branch is None or not shape.grows:
         return trunk
     done = Trunk(replace(shape, dimension=shape.dimension - branch.dimension, branch=replace(branch, dimension=0)))
-    seen = features_of(trunk, crops).astype(np.float64)  # (n, seen)
+    seen = features_seen(trunk, crops).astype(np.float64)  # (n, seen)
     state = trunk.state_dict()
     projection = state[PROJECTION][:, :, 0, 0].cpu().numpy().astype(np.float64)  # (2 d, seen)
     templates = seen @ projection.T
@@ -114,27 +115,16 @@ def folded(trunk: Trunk, crops: Crops) -> Trunk:
     return done.eval()
 
 
-def principal_axes(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the directions in which vectors (n, d) are longest, the first first: (count, d), orthonormal."""
-    _, axes = np.linalg.eigh(vectors.T @ vectors)
-    return axes[:, : -count - 1 : -1].T
-
-
 def _pointwise(matrix: NDArray[np.float64]) -> Tensor:
     """(out, in) -> the weight of a 1x1 convolution."""
     return torch.from_numpy(matrix.astype(np.float32))[:, :, None, None]
 
 
 @torch.no_grad()
-def features_of(trunk: Trunk, crops: Crops, size: int = 64) -> NDArray[np.float32]:
+def features_seen(trunk: Trunk, crops: Crops) -> NDArray[np.float32]:
     """Return what the projection head sees of crops uint8 (n, s, s, 3), float32 (n, f)."""
-    device = next(trunk.parameters()).device
-    parts = []
-    for top in range(0, len(crops), size):
-        some = np.ascontiguousarray(crops[top : top + size].transpose(0, 3, 1, 2), np.float32)
-        fed = torch.from_numpy(some).to(device).to(memory_format=torch.channels_last)
-        parts.append(trunk.features(trunk.early(fed)).flatten(1).cpu().numpy())
-    return np.concatenate(parts)
+    seen = [trunk.features(trunk.early(some)).flatten(1).cpu().numpy() for some in fed_to(trunk, crops)]
+    return np.concatenate(seen)
 
 
 def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:

@@ -7,11 +7,11 @@ from facegate.errors import UnusableInputError
 from facegate.siamese.ablation import START, Row, ablate, collection_of, rows_of
 from facegate.siamese.corpus import Source
 from facegate.siamese.losses import Head
+from facegate.siamese.plan import Recipe
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import templates_of
 from facegate.siamese.teachers import turned
 from facegate.siamese.teaching import Teacher
-from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.detect import YuNetDetector
 from tests.siamese.test_recipe import PLAN, data, start  # noqa: F401 - a fixture

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from facegate.errors import UnusableInputError
+from facegate.siamese.batches import Batches
 from facegate.siamese.processes import Team
-from facegate.siamese.training import Batches, Run
+from facegate.siamese.training import Run
 from tests.siamese.test_training import RECIPE, collection, start
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from facegate.siamese import recipe
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
+from facegate.siamese.plan import Recipe
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
 from facegate.siamese.shapes import BRANCHED, BlockShape, TrunkShape, growing
 from facegate.siamese.teaching import Teacher, said_of
-from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector

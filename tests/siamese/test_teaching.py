@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.siamese.corpus import Source
+from facegate.siamese.plan import Recipe
 from facegate.siamese.teaching import Teacher, said_of, taught, towards_person
-from facegate.siamese.training import Recipe
 from facegate.vision.align import ALIGNMENT
 
 

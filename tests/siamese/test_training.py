@@ -7,11 +7,13 @@ import torch
 
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
+from facegate.siamese.batches import Batches, Collection
 from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
+from facegate.siamese.plan import Recipe
 from facegate.siamese.shapes import BlockShape, BranchShape, TrunkShape
-from facegate.siamese.training import CHECKPOINT, LOG, Batches, Collection, Recipe, Run
+from facegate.siamese.training import CHECKPOINT, LOG, Run
 from facegate.siamese.weights import branched, fresh_trunk
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)

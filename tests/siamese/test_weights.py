@@ -8,7 +8,7 @@ from facegate.siamese.weights import (
     between,
     branched,
     checkpoint_of,
-    features_of,
+    features_seen,
     folded,
     fresh_trunk,
     load_checkpoint,
@@ -134,7 +134,7 @@ def test_folding_makes_templates_as_long_as_the_starts_and_keeps_the_scores():
     crops = np.random.default_rng(1).integers(0, 256, (200, 32, 32, 3), np.uint8)
     templates, done = torch_templates(grown(), crops), folded(grown(), crops)
     assert done.shape == SPLIT
-    assert features_of(done, crops).shape == (200, 32)
+    assert features_seen(done, crops).shape == (200, 32)
     seen = torch_templates(done, crops)
     assert seen.shape == (200, 24)
     dropped = np.linalg.eigvalsh(templates.T @ templates)[:24].sum() / len(templates)  # what lies along other axes

@@ -1,0 +1,66 @@
+"""What decides a training run, in one place, so that it can be written beside what came out."""
+
+from dataclasses import dataclass
+
+from facegate.siamese.losses import Head
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a training run.
+
+    Attributes:
+        seed: Of batches and augmentation.
+        steps: Batches in all.
+        people: P, people in a batch.
+        pictures: K, pictures of each.
+        rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
+        warmup: Steps until it is reached.
+        decay: Weight decay, of all but the projection.
+        branch: A new branch learns beside the start, which stays as it is; or the start itself learns.
+        frozen: Where the start learns: so many first blocks, and all before them, stay as they are.
+        doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
+        near: Mated pairs closer than this distance are left alone.
+        far: Non-mated pairs farther than this are left alone.
+        hardest: Share of non-mated pairs that counts.
+        contrastive: Weight of the contrastive loss.
+        anchor: Weight of the teachers' templates.
+        relations: Weight of the teachers' scores within a batch.
+        person: Share of the way from what the teachers say of a photo to what they say of its person, in the mean.
+        mixtures: So many mixtures of two faces for each photo, which only the teachers know anything of.
+        mixed: Share of a batch's people that are mixtures, if there are any.
+        head: A further loss.
+        heading: Its weight.
+        average: Decay of the averaged weights, a step.
+        bf16: Compute in bfloat16.
+        every: Steps between two checkpoints.
+        look_every: Steps between two looks at held-out people, at a checkpoint; 0: none.
+        workers: Processes that draw and augment, for each that learns.
+    """
+
+    seed: int = 20261123
+    steps: int = 7000
+    people: int = 64
+    pictures: int = 2
+    rate: float = 1e-3
+    warmup: int = 50
+    decay: float = 1e-4
+    branch: bool = True
+    frozen: int = 2
+    doors: float = 0.5
+    near: float = 0.75
+    far: float = 1.25
+    hardest: float = 0.05
+    contrastive: float = 1.0
+    anchor: float = 2.0
+    relations: float = 4.0
+    person: float = 0.0
+    mixtures: float = 0.0
+    mixed: float = 0.3
+    head: Head = Head.NONE
+    heading: float = 0.1
+    average: float = 0.998
+    bf16: bool = True
+    every: int = 100
+    look_every: int = 0
+    workers: int = 1
