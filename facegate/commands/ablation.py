@@ -20,17 +20,14 @@ if TYPE_CHECKING:
 def ablate(  # noqa: PLR0917 - typer passes options by name
     data: Annotated[Path, typer.Option("--data", help="Folder of sources: <source>/<person>/<photo>.")],
     start: Annotated[str, typer.Option("--start", help="Weights to begin with (.npz, our ONNX).")],
+    companion: Annotated[Path, typer.Option("--companion", help="SFace's ONNX, which learns beside the start.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for a folder of each row.")],
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
     sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
-    teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
-    teacher_weight: Annotated[
-        float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
-    ] = 1.0,
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
-    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
+    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -40,12 +37,14 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese import plan as plans  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
+    from facegate.siamese.sface import read_sface  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
     trunk = begun(start, seed)
-    if start == NOTHING or trunk.branch is not None:
-        raise UnusableInputError("Rows begin with a start that has no branch", "Give face-reidentification-retail-0095")
+    if start == NOTHING:
+        raise UnusableInputError("Rows begin with a start", "Give face-reidentification-retail-0095")
+    chain = read_sface(companion)
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=True)
@@ -71,9 +70,10 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
                 place,
                 row or (),
                 start=trunk,
-                teachers=teachers(trunk, teacher or (), out, mates, threads, weight=teacher_weight),
+                teachers=teachers(trunk, [companion], out, mates, threads),
                 detector=YuNetDetector(load_settings().vision.detector),
                 plan=plan,
+                chain=chain,
                 say=tell,
                 report=report,
                 team=mates,

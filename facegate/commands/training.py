@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facegate.siamese.plan import Recipe
     from facegate.siamese.processes import Team
     from facegate.siamese.recipe import Place, Trained
+    from facegate.siamese.sface import Chain
     from facegate.siamese.teaching import Teacher
     from facegate.siamese.training import Progress
 
@@ -30,6 +31,8 @@ LOSSES = {"contrastive": "contrastive", "teacher": "anchor", "relations": "relat
 """What `--without` calls the losses, and their names in the recipe."""
 HeadName = Literal["none", "arcface", "multi-similarity"]
 NOTHING = "none"
+BLOCKS = 15
+"""Of a start."""
 
 
 def train(  # noqa: PLR0917 - typer passes options by name
@@ -40,7 +43,12 @@ def train(  # noqa: PLR0917 - typer passes options by name
     out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the model.")],
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, shared by runs.")] = None,
     sources: Annotated[str, typer.Option("--sources", help="Only these sources, with commas between.")] = "",
-    teacher: Annotated[list[Path] | None, typer.Option("--teacher", help="Beside the start: SFace's ONNX.")] = None,
+    companion: Annotated[
+        Path | None, typer.Option("--companion", help="SFace's ONNX: made quick, it learns beside the start.")
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option("--teacher", help="Beside a start that learns itself: SFace's ONNX.")
+    ] = None,
     teacher_weight: Annotated[
         float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
     ] = 1.0,
@@ -50,22 +58,21 @@ def train(  # noqa: PLR0917 - typer passes options by name
     without: Annotated[list[str] | None, typer.Option("--without", help="A loss to leave out; repeatable.")] = None,
     head: Annotated[HeadName, typer.Option("--head", help="A further loss on who is who.")] = "none",
     name: Annotated[str, typer.Option("--name", help="Name of the new model.")] = "twin",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Batches.")] = 7000,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Batches; 2500, of a start 7000.")] = None,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
-    rate: Annotated[float, typer.Option("--rate", min=0.0, help="Highest learning rate.")] = 1e-3,
-    branch: Annotated[
-        bool | None, typer.Option("--branch/--whole", help="A branch learns beside the start (default), or the start.")
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.0, help="Highest learning rate; 5e-4, of a start 1e-3.")
     ] = None,
     frozen: Annotated[
-        int | None, typer.Option("--frozen", min=0, max=15, help="With --whole: first blocks that stay, 2.")
+        int | None, typer.Option("--frozen", min=0, max=26, help="First layers that stay; 3, of a start's blocks 2.")
     ] = None,
     doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.5,
     person: Annotated[
         float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
     ] = 0.0,
     mixtures: Annotated[float, typer.Option("--mixtures", min=0.0, help="Mixtures of two faces, a photo.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261123,
+    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
@@ -82,30 +89,33 @@ def train(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese import plan as plans  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
+    from facegate.siamese.sface import read_sface  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
-    began, left_out, default = time.monotonic(), losses_left_out(without or ()), plans.Recipe()
-    grown = grows(start, frozen, wanted=branch)
-    trunk = begun(start, seed)
+    began, left_out = time.monotonic(), losses_left_out(without or ())
+    require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
+    default = plans.Recipe() if companion else plans.ITSELF
+    trunk, chain = begun(start, seed), read_sface(companion) if companion else None
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=resume)
     with team() as mates:
-        taught_by = trunk if start_teaches and start != NOTHING else None
-        known = teachers(taught_by, teacher or (), out, mates, threads, weight=teacher_weight)
+        taught_by = trunk if start_teaches and start != NOTHING and companion is None else None
+        others = [companion] if companion else teacher or ()
+        known = teachers(taught_by, others, out, mates, threads, weight=teacher_weight)
         if not known:
             left_out |= {"anchor", "relations"}
             if mates.leads:
                 warn("there is no teacher: the twins learn from who is who alone")
         plan = plans.Recipe(
             seed=seed,
-            steps=steps,
+            steps=steps or default.steps,
             people=people,
             pictures=pictures,
-            rate=rate,
-            branch=grown,
+            rate=default.rate if rate is None else rate,
+            companion=default.companion,
             frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
             doors=doors,
             person=person,
@@ -118,26 +128,33 @@ def train(  # noqa: PLR0917 - typer passes options by name
             anchor=default.anchor * ("anchor" not in left_out),
             relations=default.relations * ("relations" not in left_out),
         )
-        trained = trained_by(mates, place, trunk, known, plan, detector, resume=resume, share=share)
+        trained = trained_by(mates, place, trunk, known, plan, detector, chain=chain, resume=resume, share=share)
     if trained is None:
         return
-    written = write(trained, name, start, out, detector)
+    written = write(trained, name, origin_of(start, companion if trained.trunk.companion else None), out, detector)
     where = {"machine": machine(), "device": str(mates.device), "processes": mates.size}
-    tell_of(trained, written, {**where, "steps": steps, "seconds": round(time.monotonic() - began)}, as_json=as_json)
+    tell_of(
+        trained, written, {**where, "steps": plan.steps, "seconds": round(time.monotonic() - began)}, as_json=as_json
+    )
 
 
-def grows(start: str, frozen: int | None, *, wanted: bool | None) -> bool:
-    """Tell whether a branch is to learn: where nothing else is said, beside every start but random weights.
+def require_one_way(
+    start: str, companion: Path | None, teachers: Sequence[Path], frozen: int | None, *, default_teaching: bool
+) -> None:
+    """Refuse options that contradict one another.
 
     Raises:
-        UnusableInputError: The options contradict one another.
+        UnusableInputError: They do.
     """
-    if wanted and start == NOTHING:
-        raise UnusableInputError("A branch learns beside a start, and --start none is none", "Leave out --branch")
-    grown = start != NOTHING if wanted is None else wanted
-    if grown and frozen is not None:
-        raise UnusableInputError("--frozen means blocks of a start that learns itself", "Give --whole, or leave it out")
-    return grown
+    if companion and start == NOTHING:
+        raise UnusableInputError("A companion learns beside a start, and --start none is none", "Leave out --companion")
+    if companion and teachers:
+        raise UnusableInputError("A companion has one teacher, the network it is made of", "Leave out --teacher")
+    if companion and not default_teaching:
+        mend = "Leave out --teacher-weight and --start-does-not-teach"
+        raise UnusableInputError("A companion's one teacher is SFace, and counts in full", mend)
+    if companion is None and (frozen or 0) > BLOCKS:
+        raise UnusableInputError(f"--frozen {frozen} is more than the start's {BLOCKS} blocks", "Give fewer")
 
 
 def losses_left_out(without: Sequence[str]) -> set[str]:
@@ -174,6 +191,7 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
     plan: "Recipe",
     detector: "FaceDetector",
     *,
+    chain: "Chain | None",
     resume: bool,
     share: float | None,
 ) -> "Trained | None":
@@ -208,6 +226,7 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
             teachers=known,
             detector=detector,
             recipe=plan,
+            chain=chain,
             resume=resume,
             say=tell,
             report=report,
@@ -217,14 +236,21 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
 
 
 def begun(start: str, seed: int) -> "Trunk":
-    """Return the trunk to begin with: random, of an `.npz` file, of one of our ONNX files or of a checkpoint."""
+    """Return the trunk to begin with: random, of an `.npz` file, of one of our ONNX files or of a checkpoint.
+
+    Raises:
+        UnusableInputError: The file holds none, or one with a companion.
+    """
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
     from facegate.siamese.weights import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
 
     if start == NOTHING:
         return fresh_trunk(seed=seed)
     readers = {".onnx": read_onnx, ".pt": load_checkpoint}
-    return readers.get(Path(start).suffix, load_start)(Path(start))
+    trunk = readers.get(Path(start).suffix, load_start)(Path(start))
+    if trunk.companion is not None:
+        raise UnusableInputError(f"{start} has a companion already", "Give face-reidentification-retail-0095")
+    return trunk
 
 
 def default_workers(processes: int) -> int:
@@ -264,7 +290,16 @@ def teachers(
     return known
 
 
-def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceDetector") -> Path:
+def origin_of(start: str, companion: Path | None) -> str:
+    """Return what a model's card says of where its weights come from."""
+    if start == NOTHING:
+        return "random weights"
+    if companion is None:
+        return f"{Path(start).name} (trained on)"
+    return f"{Path(start).name}, and beside it a companion made of {companion.name} (trained on)"
+
+
+def write(trained: "Trained", name: str, origin: str, out: Path, detector: "FaceDetector") -> Path:
     """Export the trunk, calibrate it on untouched held-out people, and write the model's folder.
 
     People are compared within a source only: two sources may show one person under two names.
@@ -281,7 +316,6 @@ def write(trained: "Trained", name: str, start: str, out: Path, detector: "FaceD
 
     network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
     write_onnx(trained.trunk, network, half=True)
-    origin = "random weights" if start == NOTHING else f"{Path(start).name} (trained on)"
     files = {NETWORK: digest_of(network)}
     card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)
     extractor = OnnxExtractor(network, model=card.id, contract=contract)

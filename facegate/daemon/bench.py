@@ -29,7 +29,7 @@ from facegate.storage.opening import Storage, open_storage
 from facegate.storage.packing import Crop
 from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.verifier.enrollment import Enrollment
-from facegate.verifier.library import library_of
+from facegate.verifier.library import Model, library_of
 from facegate.vision.composites import people
 from facegate.vision.programme import place_of
 from facegate.vision.scenes import Guest, Scene, encode, render
@@ -100,7 +100,7 @@ def measure(folder: Path, *, users: int, seconds: float, frames: int, clock: Clo
     yield from on_one_core(folder, pictures, frames, users)
     yield from on_all_cores(folder, pictures, seconds)
     yield while_learning(folder / "learning", pictures, frames)
-    yield many_references()
+    yield many_references(library_of(settings).load().card.dimension)
 
 
 def on_one_core(folder: Path, pictures: Sequence[bytes], frames: int, users: int) -> Iterator[Figure]:
@@ -205,13 +205,13 @@ def open_pupils(settings: Settings) -> None:
         storage.close()
 
 
-def many_references() -> Figure:
-    """Compare a probe with 100,000 references."""
+def many_references(dimension: int) -> Figure:
+    """Compare a probe with 100,000 references, templates of so many values."""
     rng = np.random.default_rng(7)
-    templates = units(rng, MANY_REFERENCES, 256)
+    templates = units(rng, MANY_REFERENCES, dimension)
     owners = np.arange(MANY_REFERENCES) % (MANY_REFERENCES // 2)
     references = References("bench@000000000000", templates, owners, tuple(str(n) for n in range(MANY_REFERENCES // 2)))
-    probes = units(rng, 30, 256)
+    probes = units(rng, 30, dimension)
     spent = []
     for probe in probes:
         begun = time.perf_counter()
@@ -222,7 +222,7 @@ def many_references() -> Figure:
         statistics.median(spent) * 1000,
         "ms",
         10.0,
-        f"30 probes of 256 numbers, {MANY_REFERENCES // 2:,} users; p95 {percentile(spent, 95) * 1000:.1f} ms",
+        f"30 probes of {dimension} numbers, {MANY_REFERENCES // 2:,} users; p95 {percentile(spent, 95) * 1000:.1f} ms",
     )
 
 
@@ -235,7 +235,7 @@ def open_household(settings: Settings, users: int, clock: Clock) -> None:
         known = [person for person in people() if not person.stranger]
         for person in known:
             enrollment.enroll(person.slug, person.name, [person.picture_path(0)])
-        fill_up(storage, library_of(settings).load().id, users - len(known), clock)
+        fill_up(storage, library_of(settings).load(), users - len(known), clock)
     finally:
         storage.close()
 
@@ -246,12 +246,12 @@ def add_doors(storage: Storage) -> None:
         storage.doors.add(Door(f"door{at}", f"Door {at}", (f"camera{at}",), permissions=(Permission(EVERYONE),)))
 
 
-def fill_up(storage: Storage, model: str, users: int, clock: Clock) -> None:
+def fill_up(storage: Storage, model: Model, users: int, clock: Clock) -> None:
     """Enroll drawn users, one reference each."""
     crop = Crop(np.zeros((5, 2), np.float32), cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
-    for at, template in enumerate(units(np.random.default_rng(3), max(0, users), 256)):
+    for at, template in enumerate(units(np.random.default_rng(3), max(0, users), model.card.dimension)):
         photo = NewPhoto(f"{at:064x}", crop, template, {})
-        storage.photos.enroll(Enrollee(f"drawn{at:06d}"), [photo], model=model, now=clock.now())
+        storage.photos.enroll(Enrollee(f"drawn{at:06d}"), [photo], model=model.id, now=clock.now())
 
 
 def drawn_pictures(count: int) -> list[bytes]:

@@ -19,16 +19,32 @@ from facegate.siamese.batches import Collection
 from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
-from facegate.siamese.plan import Recipe
+from facegate.siamese.plan import ITSELF, Recipe
 from facegate.siamese.processes import Team
-from facegate.siamese.recipe import Place, beginning, mixtures, opened, prepare, shares_of, source_names
+from facegate.siamese.recipe import (
+    Place,
+    beginning,
+    companion_of,
+    faces_of,
+    mixtures,
+    opened,
+    prepare,
+    shares_of,
+    source_names,
+)
 from facegate.siamese.selection import judged
+from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, taught
 from facegate.siamese.training import Progress, Run
-from facegate.siamese.weights import fresh_trunk
+from facegate.siamese.weights import balanced, fresh_trunk
 
 FIGURES: Final = "figures.json"
 START: Final = "start"
+UNTRAINED: Final = "companion-untrained"
+COMPANIONS: Final = (1,)
+"""Who teaches a companion: SFace, the second of the teachers."""
+SHARED: Final = ("seed", "steps", "people", "pictures", "bf16", "every", "workers", "mixtures", "mixed")
+"""What a row in which the start learns itself has from the recipe as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +65,41 @@ class Row:
 
 
 def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Row]:
-    """Return all rows, the recipe as it is first.
+    """Return all rows, the recipe as it is first. In the last ones no companion learns, but the start itself.
 
     Args:
         plan: The recipe as it is.
         sources: Names of all sources.
-        teachers: How many there are, the start's own network the first.
+        teachers: How many there are: the start's own network the first, SFace the second.
     """
-    rows = {
-        "recipe": Row(plan),
-        "without-contrastive": Row(replace(plan, contrastive=0.0)),
-        "without-teacher": Row(replace(plan, anchor=0.0)),
-        "without-relations": Row(replace(plan, relations=0.0)),
-        "without-all-teaching": Row(replace(plan, anchor=0.0, relations=0.0)),
-        "arcface": Row(replace(plan, head=Head.ARCFACE)),
-        "multi-similarity": Row(replace(plan, head=Head.MULTI_SIMILARITY)),
-        "without-mixtures": Row(replace(plan, mixed=0.0)),
-        "without-persons-mean": Row(replace(plan, person=0.0)),
-        "doors-none": Row(replace(plan, doors=0.0)),
-        "doors-all": Row(replace(plan, doors=1.0)),
-        "whole-trunk": Row(replace(plan, branch=False, frozen=0)),
-        "last-blocks": Row(replace(plan, branch=False, frozen=12)),
-        "random-start": Row(replace(plan, branch=False, frozen=0), fresh=True),
+    companions = {
+        "recipe": plan,
+        "without-contrastive": replace(plan, contrastive=0.0),
+        "without-teacher": replace(plan, anchor=0.0),
+        "without-relations": replace(plan, relations=0.0),
+        "without-all-teaching": replace(plan, anchor=0.0, relations=0.0),
+        "arcface": replace(plan, head=Head.ARCFACE),
+        "multi-similarity": replace(plan, head=Head.MULTI_SIMILARITY),
+        "without-mixtures": replace(plan, mixed=0.0),
+        "without-persons-mean": replace(plan, person=0.0),
+        "doors-none": replace(plan, doors=0.0),
+        "doors-all": replace(plan, doors=1.0),
+        "rounded-from-the-first-step": replace(plan, rounded=0.0),
+        "rounded-at-the-end": replace(plan, rounded=1.0),
     }
-    if teachers > 1:
-        rows |= {f"teacher-{number}-alone": Row(plan, teachers=(number,)) for number in range(teachers)}
+    rows = {name: Row(recipe, teachers=COMPANIONS) for name, recipe in companions.items()}
     if len(sources) > 1:
-        rows |= {f"without-{name}": Row(plan, without=name) for name in sources}
-    return rows
+        rows |= {f"without-{name}": Row(plan, teachers=COMPANIONS, without=name) for name in sources}
+    whole = replace(ITSELF, **{each: getattr(plan, each) for each in SHARED})
+    rows |= {
+        "whole-trunk": Row(replace(whole, frozen=0)),
+        "last-blocks": Row(replace(whole, frozen=12)),
+        "random-start": Row(replace(whole, frozen=0), fresh=True),
+    }
+    return rows | {
+        f"whole-trunk-teacher-{number}-alone": Row(replace(whole, frozen=0), teachers=(number,))
+        for number in range(teachers)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +129,12 @@ def ablate(
     teachers: Sequence[Teacher],
     detector: FaceDetector,
     plan: Recipe,
+    chain: Chain,
     say: Callable[[str], None],
     report: Callable[[str, Progress], None],
     team: Team | None = None,
 ) -> Iterator[Figures]:
-    """Run rows one after the other, the start's own figures first.
+    """Run rows one after the other; the figures of the start and of a companion that learnt nothing come first.
 
     Args:
         place: Where pictures are and work goes, a folder for each row.
@@ -119,6 +143,7 @@ def ablate(
         teachers: All of them.
         detector: Finds the faces.
         plan: The recipe as it is.
+        chain: SFace, of which the companion is made.
         say: Is told what is being done.
         report: Is told how a row stands.
         team: This process among its peers; the leader alone gives figures.
@@ -135,14 +160,17 @@ def ablate(
     team.wait()
     sources, _ = opened(place)
     lessons = (*sources, *mixtures(place, plan))
-    start = start.to(team.device)
+    start, faces = start.to(team.device), faces_of(sources, plan.seed)
+    companion = companion_of(chain, faces, place.folder, team, say)
     if team.leads:
         yield figures_of(START, start, sources, plan, place.folder)
+        untrained = balanced(beginning(start, plan, companion), faces)
+        yield figures_of(UNTRAINED, untrained.to(team.device), sources, plan, place.folder)
     for name in chosen or rows:
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
             say(f"row {name}")
-            trunk = fresh_trunk(start.shape, seed=plan.seed) if row.fresh else beginning(start, row.recipe)
+            trunk = fresh_trunk(start.shape, seed=plan.seed) if row.fresh else beginning(start, row.recipe, companion)
             run = Run(
                 trunk.to(team.device),
                 collection_of(row, lessons, teachers, place, trunk.shape.learnt),
@@ -151,7 +179,7 @@ def ablate(
                 team=team,
             )
             run.resume()
-            trunk = run.train(partial(report, name))
+            trunk = balanced(run.train(partial(report, name)), faces)
         if team.leads:
             yield figures_of(name, trunk, sources, row.recipe, place.folder)
         team.wait()
@@ -163,7 +191,8 @@ def collection_of(
     """Return what a row learns from; a source that is left out is never drawn."""
     shares = shares_of(sources, row.recipe.mixed) * np.array([source.name != row.without for source in sources])
     asked = teachers if row.teachers is None else [teachers[number] for number in row.teachers]
-    space = teachers[0] if row.teachers is not None and 0 not in row.teachers else None
+    elsewhere = not row.recipe.companion and row.teachers is not None and 0 not in row.teachers
+    space = teachers[0] if elsewhere else None
     targets = taught(sources, asked, place.crops_folder, dimension, row.recipe, space=space)
     return Collection(sources, labels_of(sources), training_rows(sources), targets, shares)
 

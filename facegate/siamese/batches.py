@@ -23,8 +23,8 @@ class Collection:
         sources: The crops.
         labels: Who is on each, counted through the sources.
         rows: Numbers of the crops that may be used.
-        targets: float32 (n, d), the teachers' template of each clean crop; unused rows may hold anything. d may be less
-            than the student's: the last values of a template are held to them.
+        targets: float32 (n, d), the teachers' template of each clean crop; unused rows may hold anything. d: the values
+            that the student learns.
         weights: Share of a batch's people from each source, shape (sources,).
     """
 

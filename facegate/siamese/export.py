@@ -6,92 +6,23 @@ A PReLU of one slope is written as LeakyRelu: bit-equal, and 2.4 times as fast, 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.networks import Branch, InvertedResidual, SqueezeExcite, Trunk
+from facegate.siamese.companion import WholeConv
+from facegate.siamese.graph import COMPANION, Graph, fill_companion
+from facegate.siamese.networks import Trunk
 from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape
 
 OPSET: Final = 17
 IR_VERSION: Final = 9  # what every ONNX Runtime since 1.16 reads
-
-
-class _Graph:
-    """Collects nodes and weights; each method adds a layer and returns the name of its output."""
-
-    def __init__(self, stored: type[np.floating]) -> None:
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-        self._stored = stored
-
-    def constant(self, value: NDArray[np.floating]) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, self._stored), name))
-        return name if self._stored is np.float32 else self.node("Cast", name, to=TensorProto.FLOAT)
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def conv(self, x: str, layer: nn.Conv2d) -> str:
-        weights = [self.constant(layer.weight.detach().numpy())]
-        if layer.bias is not None:
-            weights.append(self.constant(layer.bias.detach().numpy()))
-        pad = int(layer.padding[0])
-        return self.node(
-            "Conv",
-            x,
-            *weights,
-            group=layer.groups,
-            kernel_shape=list(layer.kernel_size),
-            pads=[pad] * 4,
-            strides=list(layer.stride),
-        )
-
-    def prelu(self, x: str, layer: nn.PReLU) -> str:
-        return self.node("LeakyRelu", x, alpha=float(layer.weight.detach()[0]))
-
-    def squeeze_excite(self, x: str, layer: SqueezeExcite) -> str:
-        mean = self.node("GlobalAveragePool", x)
-        inner = self.prelu(self.conv(mean, layer.fc1), layer.act)
-        return self.node("Mul", x, self.node("Sigmoid", self.conv(inner, layer.fc2)))
-
-    def block(self, x: str, layer: nn.Module) -> str:
-        if not isinstance(layer, InvertedResidual):
-            raise TypeError(layer)
-        y = self.prelu(self.conv(x, layer.expand), layer.act1)
-        y = self.prelu(self.conv(y, layer.dw), layer.act2)
-        y = self.squeeze_excite(self.conv(y, layer.project), layer.se)
-        return self.node("Add", x, y) if layer.shape.shortcut else y
-
-    def trunk(self, x: str, trunk: Trunk) -> str:
-        x = self.node("Mul", x, self.constant(trunk.in_scale.numpy()))
-        x = self.node("Add", x, self.constant(trunk.in_shift.numpy()))
-        x = self.prelu(self.conv(x, trunk.stem), trunk.act0)
-        x = left = self.prelu(self.conv(x, trunk.dw0), trunk.act1)
-        for number, block in enumerate(trunk.blocks, 1):
-            x = self.block(x, block)
-            if trunk.shape.branch and number == trunk.shape.branch.after:
-                left = x
-        own = self.summary(x, trunk)
-        if trunk.branch is None:
-            return own
-        for block in trunk.branch.blocks:
-            left = self.block(left, block)
-        both = self.node("Concat", own, self.summary(left, trunk.branch), axis=1)
-        return both if trunk.narrow is None else self.conv(both, trunk.narrow)
-
-    def summary(self, x: str, part: Trunk | Branch) -> str:
-        return self.conv(self.prelu(self.conv(x, part.head), part.act2), part.gdw)
 
 
 def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool = False) -> None:
@@ -101,10 +32,11 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool =
         trunk: The network.
         path: Where to.
         features: Give what the projection head sees as a second output, `features`: float32 (n, f).
-        half: Store weights as float16, at half the size. It computes in float32 all the same, and as fast, since ONNX
-            Runtime widens them once at load; weights that float16 cannot hold are rounded.
+        half: Store the trunk's weights as float16, at half the size. It computes in float32 all the same, and as fast,
+            since ONNX Runtime widens them once at load; weights that float16 cannot hold are rounded. A companion's are
+            whole numbers of eight bits either way.
     """
-    graph = _Graph(np.float16 if half else np.float32)
+    graph = Graph(np.float16 if half else np.float32)
     seen = graph.trunk("crops", trunk)  # (n, f, 1, 1)
     flat = graph.node("Flatten", graph.conv(seen, trunk.embed), axis=1)
     graph.nodes.append(helper.make_node("LpNormalization", [flat], ["templates"], axis=1, p=2))
@@ -137,23 +69,27 @@ def read_onnx(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
-        weights = (torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32)) for tensor in graph.initializer)
+        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        own = [torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays if not name.startswith(COMPANION)]
         slopes = (node.attribute[0].f for node in graph.node if node.op_type == "LeakyRelu")
-        trunk = _filled(_trunk_of(len(graph.initializer), shapes), weights, slopes)
-    except (OSError, DecodeError, ValueError, IndexError) as error:
+        trunk = _trunk_of(len(own), len(own) < len(arrays), shapes)
+        _filled(trunk, iter(own), slopes)
+        if trunk.companion is not None:
+            fill_companion(trunk.companion, arrays)
+    except (OSError, DecodeError, ValueError, IndexError, KeyError) as error:
         raise UnusableInputError(
             f"{path} holds no twin that facegate wrote", "Only facegate's own networks can be trained on"
         ) from error
     return trunk.eval()
 
 
-def _trunk_of(weights: int, shapes: Sequence[TrunkShape]) -> Trunk:
-    """Return an empty trunk of the shape with so many weights, scale and shift among them.
+def _trunk_of(weights: int, companion: bool, shapes: Sequence[TrunkShape]) -> Trunk:
+    """Return an empty trunk of the shape with so many weights of its own, scale and shift among them.
 
     Raises:
         ValueError: There is none.
     """
-    for trunk in map(Trunk, shapes):
+    for trunk in (Trunk(shape) for shape in shapes if (shape.companion is not None) == companion):
         if weights == 2 + sum(len(list(layer.parameters())) for layer in _layers(trunk) if _is_written(layer)):
             return trunk
     msg = f"no trunk has {weights} weights"
@@ -224,5 +160,9 @@ def _fill(value: Tensor, weights: Iterator[Tensor]) -> None:
 
 
 def _layers(trunk: Trunk) -> Iterator[nn.Conv2d | nn.PReLU]:
-    """Give the layers with weights in the order in which `write_onnx` meets them, which is that of their making."""
-    return (layer for layer in trunk.modules() if isinstance(layer, (nn.Conv2d, nn.PReLU)))
+    """Give the trunk's own layers in the order in which `write_onnx` meets them, which is that of their making."""
+    return (
+        layer
+        for layer in trunk.modules()
+        if isinstance(layer, (nn.Conv2d, nn.PReLU)) and not isinstance(layer, WholeConv)
+    )

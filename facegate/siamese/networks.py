@@ -5,8 +5,8 @@ inverted residuals with squeeze-and-excite on their output, one depthwise convol
 layer. Each PReLU has a single slope, so that it can be exported as LeakyRelu, which ONNX Runtime fuses. There are no
 batch norms.
 
-A branch may leave the trunk on its way and add features and values of the template: what it learns is added to what
-the trunk knows, and takes nothing from it.
+A companion may stand beside the trunk and add values of its own to the template: what it learns is added to what the
+trunk knows, and takes nothing from it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from facegate.core.ports import Crops
-from facegate.siamese.shapes import REID_0095, BlockShape, BranchShape, TrunkShape
+from facegate.siamese.companion import Companion
+from facegate.siamese.shapes import REID_0095, BlockShape, TrunkShape
 
 
 class Slope(nn.PReLU):
@@ -102,22 +103,6 @@ class InvertedResidual(nn.Module):
         return x + y if self.shape.shortcut else y
 
 
-class Branch(nn.Module):
-    """A second way from one of the trunk's maps to features; its blocks, then as the trunk ends."""
-
-    def __init__(self, shape: TrunkShape, branch: BranchShape) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*map(InvertedResidual, branch.blocks))
-        self.head = nn.Conv2d(branch.blocks[-1].channels_out, branch.head, 1)
-        self.act2 = Slope()
-        self.gdw = WholeMap(branch.head, shape.last_map_of_branch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, c, m, m), the map where it leaves -> (n, head, 1, 1)."""
-        y: Tensor = self.gdw(self.act2(self.head(self.blocks(x))))
-        return y
-
-
 class Trunk(nn.Module):
     """Crops in, templates out: float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d), unit length."""
 
@@ -137,33 +122,29 @@ class Trunk(nn.Module):
         self.head = nn.Conv2d(shape.blocks[-1].channels_out, shape.head, 1)
         self.act2 = Slope()
         self.gdw = WholeMap(shape.head, shape.last_map)
-        self.branch = Branch(shape, shape.branch) if shape.branch else None
-        self.narrow = nn.Conv2d(shape.seen, shape.features, 1, bias=False) if shape.seen > shape.features else None
+        self.companion = Companion(shape.companion) if shape.companion else None
         self.embed = nn.Conv2d(shape.features, shape.dimension, 1, bias=False)
 
-    def early(self, x: Tensor) -> Tensor:
-        """Scale the pixels and take them through the stem: (n, 3, s, s) -> (n, stem, s / 2, s / 2)."""
-        x = x * self.in_scale + self.in_shift
-        y: Tensor = self.act1(self.dw0(self.act0(self.stem(x))))
-        return y
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return what the projection head sees: (n, 3, s, s) -> (n, f, 1, 1)."""
+        own = self.summary(pixels)
+        return own if self.companion is None else torch.cat((own, self.companion(pixels)), 1)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Take the stem's map to what the projection head sees: (n, stem, s / 2, s / 2) -> (n, f, 1, 1)."""
-        if self.branch is None or self.shape.branch is None:
-            return self.summary(self.blocks(x))
-        x = self.blocks[: self.shape.branch.after](x)
-        own = self.summary(self.blocks[self.shape.branch.after :](x))
-        both = torch.cat((own, self.branch(x)), 1)
-        return both if self.narrow is None else self.narrow(both)
-
-    def summary(self, x: Tensor) -> Tensor:
-        """Turn the last block's map into the trunk's own features: (n, c, m, m) -> (n, head, 1, 1)."""
+    def summary(self, pixels: Tensor) -> Tensor:
+        """Return the trunk's own features, (n, 3, s, s) -> (n, head, 1, 1)."""
+        x = self.act0(self.stem(pixels * self.in_scale + self.in_shift))
+        x = self.blocks(self.act1(self.dw0(x)))
         y: Tensor = self.gdw(self.act2(self.head(x)))
         return y
 
-    def forward(self, x: Tensor) -> Tensor:
+    def learner(self, pixels: Tensor) -> Tensor:
+        """Return those values of a template that training changes: (n, 3, s, s) -> (n, learnt), not of unit length."""
+        values: Tensor = self.embed(self.features(pixels)) if self.companion is None else self.companion(pixels)
+        return values.flatten(1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, size, size) -> (n, d), unit length."""
-        y = self.embed(self.features(self.early(x))).flatten(1)
+        y = self.embed(self.features(pixels)).flatten(1)
         return nn.functional.normalize(y, dim=1)
 
 

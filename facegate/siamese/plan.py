@@ -1,6 +1,7 @@
 """What decides a training run, in one place, so that it can be written beside what came out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from facegate.siamese.losses import Head
 
@@ -16,9 +17,11 @@ class Recipe:
         pictures: K, pictures of each.
         rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
         warmup: Steps until it is reached.
-        decay: Weight decay, of all but the projection.
-        branch: A new branch learns beside the start, which stays as it is; or the start itself learns.
-        frozen: Where the start learns: so many first blocks, and all before them, stay as they are.
+        decay: Weight decay, of all but a projection that learns.
+        companion: A companion learns beside the start, which stays as it is; or the start itself learns.
+        frozen: So many first blocks of a start that learns, and all before them, stay as they are; of a companion so
+            many first layers.
+        rounded: From this share of the steps on a companion computes as in whole numbers.
         doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
         near: Mated pairs closer than this distance are left alone.
         far: Non-mated pairs farther than this are left alone.
@@ -38,20 +41,21 @@ class Recipe:
         workers: Processes that draw and augment, for each that learns.
     """
 
-    seed: int = 20261123
-    steps: int = 7000
+    seed: int = 20261126
+    steps: int = 2500
     people: int = 64
     pictures: int = 2
-    rate: float = 1e-3
+    rate: float = 5e-4
     warmup: int = 50
     decay: float = 1e-4
-    branch: bool = True
-    frozen: int = 2
+    companion: bool = True
+    frozen: int = 3
+    rounded: float = 0.5
     doors: float = 0.5
     near: float = 0.75
     far: float = 1.25
     hardest: float = 0.05
-    contrastive: float = 1.0
+    contrastive: float = 0.5
     anchor: float = 2.0
     relations: float = 4.0
     person: float = 0.0
@@ -64,3 +68,7 @@ class Recipe:
     every: int = 100
     look_every: int = 0
     workers: int = 1
+
+
+ITSELF: Final = replace(Recipe(), companion=False, frozen=2, steps=7000, rate=1e-3, contrastive=1.0)
+"""The recipe for a start that learns itself."""

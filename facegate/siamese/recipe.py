@@ -5,21 +5,26 @@ mix        two crops -> one of nobody; once
 teach      clean crops -> targets; once
 train      resumes from the last checkpoint
 choose     between the start and the trained, on held-out people
-fold       a branch's values and the start's into one template
+
+Where a companion is to learn, it is first made of SFace by least squares, once.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.batches import Collection
+from facegate.siamese.companion import Companion
 from facegate.siamese.corpus import (
     MIXED,
     Counted,
@@ -34,13 +39,17 @@ from facegate.siamese.mixing import mix_sources
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
+from facegate.siamese.quick import quickened
 from facegate.siamese.selection import Candidate, choose, look, require_judges
+from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, said_of, taught
 from facegate.siamese.training import CHECKPOINT, Progress, Run
-from facegate.siamese.weights import between, branched, folded
+from facegate.siamese.weights import accompanied, balanced, between
 
-FACES: Final = 2000
-"""So many training people's pictures say how a template is folded."""
+FACES: Final = 128
+"""So many training people's pictures, as they are and as at a door, make a companion of SFace and weigh it."""
+COMPANION: Final = "companion"
+"""What the file of a companion before it learns begins with, in a run's folder."""
 
 Say = Callable[[str], None]
 
@@ -91,6 +100,7 @@ def train(
     teachers: Sequence[Teacher],
     detector: FaceDetector,
     recipe: Recipe,
+    chain: Chain | None = None,
     resume: bool,
     say: Say,
     report: Callable[[Progress], None],
@@ -102,9 +112,11 @@ def train(
     Args:
         place: Where pictures are and work goes.
         start: The trunk to begin with.
-        teachers: Whose templates of clean faces are kept or reached, that of the start's own network first.
+        teachers: Whose templates of clean faces are kept or reached: of the companion SFace, else the start's own
+            network first.
         detector: Finds the faces, as at the door.
         recipe: Everything else that decides the run.
+        chain: SFace, where a companion is to learn.
         resume: Go on from the folder's checkpoint.
         say: Is told what is being done.
         report: Is told how training stands.
@@ -120,11 +132,13 @@ def train(
     """
     team = team or Team()
     check(place, resume=resume)
-    first = beginning(start, recipe).to(team.device)
     if team.leads:
         prepare(place, teachers, detector, recipe, say)
     team.wait()
     sources, missed = opened(place)
+    faces = faces_of(sources, recipe.seed)
+    made = companion_of(chain, faces, place.folder, team, say) if chain is not None and recipe.companion else None
+    first = balanced(beginning(start, recipe, made), faces).to(team.device)
     lessons = (*sources, *mixtures(place, recipe))
     targets = taught(lessons, teachers, place.crops_folder, first.shape.learnt, recipe)
     shares = shares_of(lessons, recipe.mixed)
@@ -136,16 +150,16 @@ def train(
     if not team.leads:
         return None
     say("choosing on held-out people")
-    start = start.to(team.device)
+    start, trained = start.to(team.device), balanced(trained, faces)
     candidates = choose(start, trained, sources, recipe.seed, share)
-    best = between(start, trained, candidates[0].share)
-    if best.shape.grows:
-        best = folded(best, faces_of(sources, recipe.seed))
-    return Trained(best.cpu(), candidates, sources, missed)
+    best = between(start, trained, candidates[0].share).cpu()
+    if best.companion is not None:
+        best.companion.settle()
+    return Trained(best, candidates, sources, missed)
 
 
 def faces_of(sources: Sequence[Source], seed: int) -> Crops:
-    """Return crops to fold a trunk by, uint8 (n, s, s, 3): of training people as they are and as at a door."""
+    """Return crops of some training people, uint8 (n, s, s, 3): each as it is and as at a door."""
     draw = np.random.default_rng((seed, FACES))
     rows, counted = training_rows(sources), Counted(sources)
     crops = []
@@ -155,17 +169,47 @@ def faces_of(sources: Sequence[Source], seed: int) -> Crops:
     return np.stack(crops)
 
 
-def beginning(start: Trunk, recipe: Recipe) -> Trunk:
-    """Return the trunk that a run begins with: the start, with a branch if one is to grow on it.
+def companion_of(chain: Chain, faces: Crops, folder: Path, team: Team, say: Say) -> Companion:
+    """Return the companion that a run in a folder begins with: made by the leader, once, and read by all.
 
     Raises:
-        UnusableInputError: The start itself is to learn, and has a branch.
+        UnusableInputError: What was made cannot be read.
     """
-    if start.branch is None:
-        return branched(start, seed=recipe.seed) if recipe.branch else start
-    if not recipe.branch:
-        raise UnusableInputError("The start has a branch, which alone can learn", "Leave out --whole")
-    return start
+    file = folder / f"{COMPANION}-{_digest_of(chain, faces)}.pt"
+    if team.leads and not file.is_file():
+        say("making a companion of SFace")
+        folder.mkdir(parents=True, exist_ok=True)
+        crops = torch.from_numpy(faces.transpose(0, 3, 1, 2).astype(np.float32))
+        torch.save(quickened(chain, crops).state_dict(), file.with_suffix(".new"))
+        file.with_suffix(".new").replace(file)
+    team.wait()
+    companion = Companion(chain.shape)
+    try:
+        companion.load_state_dict(torch.load(file, weights_only=True))
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise UnusableInputError(f"{file} cannot be read", "Delete it, and it is made again") from error
+    return companion.eval()
+
+
+def _digest_of(chain: Chain, faces: Crops) -> str:
+    """Return what a companion hangs on in twelve digits: another network or other faces make another one."""
+    digest = hashlib.sha256(faces.tobytes())
+    for weights in (chain.weight, chain.bias, *(layer.weight for layer in chain.layers)):
+        digest.update(weights.numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def beginning(start: Trunk, recipe: Recipe, companion: Companion | None = None) -> Trunk:
+    """Return the trunk that a run begins with: the start, with a companion beside it if one is to learn.
+
+    Raises:
+        UnusableInputError: One is to learn and there is none.
+    """
+    if not recipe.companion:
+        return start
+    if companion is None:
+        raise UnusableInputError("There is no network to make a companion of", "Give SFace's ONNX file (--companion)")
+    return accompanied(start, companion)
 
 
 def check(place: Place, *, resume: bool) -> None:

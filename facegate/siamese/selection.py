@@ -9,7 +9,7 @@ good, the nearest to the start leads, as a simpler one would (Breiman and others
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,15 +25,15 @@ from facegate.siamese import augment
 from facegate.siamese.corpus import Source, is_held_out
 from facegate.siamese.networks import Trunk, fed_to
 from facegate.siamese.training import HeldOut
-from facegate.siamese.weights import between
+from facegate.siamese.weights import between, features_seen
 
 MOST_LOSS: Final = 0.1
 """A candidate's FNMR on a source as it is may be so much above the start's, relatively."""
 CHANCE: Final = 2.0
 """And so many standard errors: a source's few strangers place the threshold, and with it some misses more or less."""
 
-AS_GOOD: Final = 0.01
-"""Costs so near to the lowest are no worse."""
+AS_GOOD: Final = 0.03
+"""Costs so near to the lowest are no worse: about one standard error, where sources have some tens of misses."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 TARGET_FMR: Final = 1e-3
@@ -84,7 +84,7 @@ def choose(
         wanted: The share that was chosen elsewhere; it leads, and the start alone stands beside it.
     """
     shares = SHARES if wanted is None else (wanted, 0.0)
-    candidates = [judged(between(start, trained, share), share, sources, seed) for share in shares]
+    candidates = compared(candidate_templates(start, trained, shares), shares, sources, seed)
     return ranked(candidates) if wanted is None else candidates
 
 
@@ -135,8 +135,27 @@ def comparisons(source: Source, rows: NDArray[np.int64]) -> int:
 
 def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, most: int = MOST_PICTURES) -> Candidate:
     """Judge one trunk, on at most so many pictures of each source."""
-    plain: dict[str, float] = {}
-    door: dict[str, float] = {}
+    return compared(lambda crops: [templates_of(trunk, crops)], (share,), sources, seed, most)[0]
+
+
+def compared(
+    told: Callable[[Crops], list[Templates]],
+    shares: Sequence[float],
+    sources: Sequence[Source],
+    seed: int,
+    most: int = MOST_PICTURES,
+) -> list[Candidate]:
+    """Judge several on the same pictures.
+
+    Args:
+        told: Turns crops into the templates of each.
+        shares: What they are called.
+        sources: Whose held-out people judge.
+        seed: Of what happens to their pictures.
+        most: Pictures of each source.
+    """
+    plain: list[dict[str, float]] = [{} for _ in shares]
+    door: list[dict[str, float]] = [{} for _ in shares]
     mated: dict[str, int] = {}
     for source in sources:
         rows = judged_rows(source, most)
@@ -147,8 +166,28 @@ def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, mos
         seen = np.stack([augment.plain(source.crops[row]) for row in rows])
         hard = np.stack([augment.door(source.crops[row], draw) for row in rows])
         mated[source.name] = comparisons(source, rows)
-        plain[source.name], door[source.name] = (fnmr(templates_of(trunk, crops), people) for crops in (seen, hard))
-    return Candidate(share, plain, door, mated)
+        for rates_of, crops in ((plain, seen), (door, hard)):
+            for mine, templates in zip(rates_of, told(crops), strict=True):
+                mine[source.name] = fnmr(templates, people)
+    return [Candidate(*each, mated) for each in zip(shares, plain, door, strict=True)]
+
+
+def candidate_templates(start: Trunk, trained: Trunk, shares: Sequence[float]) -> Callable[[Crops], list[Templates]]:
+    """Return what turns crops into the templates of each point between a start and a trained trunk.
+
+    With a companion all points see the same features, which are then made once.
+    """
+    trunks = [between(start, trained, share) for share in shares]
+    if trained.companion is None:
+        return lambda crops: [templates_of(trunk, crops) for trunk in trunks]
+    heads = [trunk.embed.weight.detach().flatten(1).cpu().numpy() for trunk in trunks]
+
+    def told(crops: Crops) -> list[Templates]:
+        features = features_seen(trained, crops)
+        made = [features[:, : head.shape[1]] @ head.T for head in heads]  # the start sees the first features alone
+        return [each / np.linalg.norm(each, axis=1, keepdims=True) for each in made]
+
+    return told
 
 
 def look(trunk: Trunk, sources: Sequence[Source], seed: int) -> HeldOut:

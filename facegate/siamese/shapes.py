@@ -1,6 +1,5 @@
 """Everything that decides a network's layers, in numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,21 +21,31 @@ class BlockShape:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchShape:
-    """A second way from one of the trunk's maps to features of its own.
+class CompanionShape:
+    """A plain chain of convolutions that sees the same crop as the trunk beside it.
 
     Attributes:
-        after: So many blocks of the trunk lie before it.
-        blocks: Its own.
-        head: Its channels before the depthwise convolution over the whole map.
-        dimension: While it grows so many values of the template, the last ones, are its own, and the others the
-            trunk's; 0: it has done growing, and every value is made of what both see, narrowed to the trunk's width.
+        side: The crop is resized to so many pixels; that and the crop's own side must give a fraction of two numbers
+            that float32 holds exactly.
+        stem: Channels of the first convolution.
+        pairs: Channels and stride of each depthwise and pointwise convolution that follow.
+        narrow: Channels that the last map is narrowed to.
+        dimension: Values of the template that are its own.
     """
 
-    after: int
-    blocks: tuple[BlockShape, ...]
-    head: int
-    dimension: int = 0
+    side: int
+    stem: int
+    pairs: tuple[tuple[int, int], ...]
+    narrow: int
+    dimension: int
+
+    @property
+    def last_map(self) -> int:
+        """Side of the last feature map."""
+        side = self.side
+        for _, stride in self.pairs:
+            side = -(-side // stride)
+        return side
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,8 @@ class TrunkShape:
         stem: Channels of the first convolution.
         blocks: The inverted residuals.
         head: Channels before the depthwise convolution over the whole map.
-        dimension: Length of the template.
-        branch: Leaves the trunk on its way, if there is one.
+        dimension: Length of the template, with what a companion adds.
+        companion: Stands beside the trunk, if there is one.
     """
 
     size: int
@@ -57,42 +66,23 @@ class TrunkShape:
     blocks: tuple[BlockShape, ...]
     head: int
     dimension: int
-    branch: BranchShape | None = None
+    companion: CompanionShape | None = None
 
     @property
     def features(self) -> int:
         """Values that the projection head sees."""
-        return self.seen if self.grows else self.head
-
-    @property
-    def seen(self) -> int:
-        """Values that trunk and branch give together."""
-        return self.head + (self.branch.head if self.branch else 0)
-
-    @property
-    def grows(self) -> bool:
-        """A branch has values of its own, as it has while it learns."""
-        return self.branch is not None and self.branch.dimension > 0
+        return self.head + (self.companion.dimension if self.companion else 0)
 
     @property
     def learnt(self) -> int:
-        """Values of the template that training changes, the last ones: the branch's own if it has any, else all."""
-        return (self.branch.dimension if self.branch else 0) or self.dimension
+        """Values of the template that training changes, the last ones: the companion's own if there is one, or all."""
+        return self.companion.dimension if self.companion else self.dimension
 
     @property
     def last_map(self) -> int:
         """Side of the last feature map."""
-        return self.map_after(self.blocks)
-
-    @property
-    def last_map_of_branch(self) -> int:
-        """Side of the branch's last feature map."""
-        return self.map_after((*self.blocks[: self.branch.after], *self.branch.blocks)) if self.branch else 0
-
-    def map_after(self, blocks: Sequence[BlockShape]) -> int:
-        """Return the side of the map after some blocks."""
         side = self.size // 2
-        for block in blocks:
+        for block in self.blocks:
             side = -(-side // block.stride)
         return side
 
@@ -113,19 +103,23 @@ REID_0095: Final = TrunkShape(
 )
 """1,106,808 parameters, 0.588 GFLOP."""
 
-BRANCHED: Final = replace(
-    REID_0095, branch=BranchShape(after=12, blocks=(*REID_0095.blocks[12:], BlockShape(128, 256, 128, 1, 16)), head=768)
+SFACE: Final = CompanionShape(
+    side=112,
+    stem=32,
+    pairs=((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)),
+    narrow=256,
+    dimension=128,
 )
-"""The same with a branch from the last map of 16 by 16: 2,270,405 parameters, a sixth more time."""
+"""SFace's own trunk (Zhong and others, IEEE TIP 2021; OpenCV Zoo), its last map narrowed from 1,024 channels."""
 
 
-def growing(shape: TrunkShape, dimension: int) -> TrunkShape:
-    """Return a shape with a branch as it is while it learns: so many values of its own follow the trunk's."""
-    if shape.branch is None:
-        msg = "a shape without a branch does not grow"
-        raise ValueError(msg)
-    return replace(shape, dimension=shape.dimension + dimension, branch=replace(shape.branch, dimension=dimension))
+def accompanied_by(shape: TrunkShape, companion: CompanionShape) -> TrunkShape:
+    """Return the shape of a trunk with a companion beside it: templates are longer by the companion's values."""
+    return replace(shape, dimension=shape.dimension + companion.dimension, companion=companion)
 
 
-KNOWN: Final = (REID_0095, BRANCHED)
+ACCOMPANIED: Final = accompanied_by(REID_0095, SFACE)
+"""Both side by side: 6.1 million parameters, five of them in whole numbers."""
+
+KNOWN: Final = (REID_0095, ACCOMPANIED)
 """Shapes that facegate writes."""

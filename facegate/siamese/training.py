@@ -3,7 +3,7 @@
 Picture k of batch n depends on the seed, n and k alone, so a run that was stopped goes on as if it had not been, and
 several processes draw the same batch and take a part each. What is written lies in the run's folder: `checkpoint.pt`
 (arrays only, read with `weights_only`), and `log.jsonl`, a line now and then.
-A branch learns alone, beside a start that stays as it is. Where the trunk itself learns, its first blocks may stay:
+A companion learns alone, beside a start that stays as it is. Where the trunk itself learns, its first blocks may stay:
 they see edges and colours, and without them a picture costs a third.
 On a GPU the student learns there, while as many workers as there are cores augment: 1.3 ms of a core a picture.
 """
@@ -93,7 +93,7 @@ class Run:
         device = self._team.device
         self.student = _thawed(copy.deepcopy(start).to(device), recipe.frozen)
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
-        self.head = _head(collection, recipe, start.shape.dimension).to(device)
+        self.head = _head(collection, recipe, start.shape.learnt).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
         projection = self.student.embed.weight
@@ -176,12 +176,13 @@ class Run:
         recipe, team = self.recipe, self._team
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
+        if self.student.companion is not None:
+            self.student.companion.rounds = self.step >= recipe.rounded * recipe.steps
         parts = self._losses(team.gather(self._templates(batch.crops)), batch)
         weights = (recipe.contrastive, recipe.anchor, recipe.relations, recipe.heading)
         self._optimizer.zero_grad(set_to_none=True)
         loss = torch.stack([weight * part for weight, part in zip(weights, parts, strict=True)]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._keep_what_stays()
         team.sum_gradients(self.student.parameters())  # the head sees the whole batch in every process already
         nn.utils.clip_grad_norm_(self._learning, 1.0)
         self._optimizer.step()
@@ -189,13 +190,12 @@ class Run:
         return torch.stack([part.detach() for part in parts])
 
     def _losses(self, templates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(n, d) of the whole batch -> contrastive, anchor, relations, head; 0 for what has no weight."""
+        """(n, learnt) of the whole batch -> contrastive, anchor, relations, head; 0 for what has no weight."""
         recipe, nothing = self.recipe, templates.new_zeros(())
         contrastive = losses.batch_contrastive(
             templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
         )
-        learnt = nn.functional.normalize(templates[:, -batch.targets.shape[1] :], dim=1)
-        anchored = losses.anchor(learnt, batch.targets) if recipe.anchor else nothing
+        anchored = losses.anchor(templates, batch.targets) if recipe.anchor else nothing
         related = losses.relations(templates, batch.targets) if recipe.relations else nothing
         if recipe.head is Head.ARCFACE:
             return contrastive, anchored, related, self.head(templates, batch.people)
@@ -204,17 +204,11 @@ class Run:
         return contrastive, anchored, related, nothing
 
     def _templates(self, crops: Tensor) -> Tensor:
-        """(m, 3, s, s) uint8 -> (m, d)."""
+        """(m, 3, s, s) uint8 -> what is learnt of the templates, (m, learnt), unit length."""
         x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            x = self.student(x)  # what lies before the first weight that learns keeps nothing for the way back
+            x = self.student.learner(x)  # what lies before the first weight that learns keeps nothing for the way back
         return nn.functional.normalize(x.float(), dim=1)
-
-    def _keep_what_stays(self) -> None:
-        """Leave alone the values of the template that are not the branch's: nothing is learnt of them, or decays."""
-        shape, slope = self.student.shape, self.student.embed.weight.grad
-        if shape.grows and slope is not None:
-            slope[: -shape.learnt] = 0
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -249,16 +243,16 @@ def _head(collection: Collection, recipe: Recipe, dimension: int) -> nn.Module:
 def _thawed(trunk: Trunk, frozen: int) -> Trunk:
     """Let everything after the first `frozen` blocks learn, but the slopes: fixed, their gradient costs nothing.
 
-    Where there is a branch, it alone learns, and its values of the template.
+    Where there is a companion, it alone learns, after its first `frozen` layers.
     """
     trunk = trunk.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
-    trunk.requires_grad_(requires_grad=trunk.branch is None)
-    if trunk.branch is not None:
-        trunk.branch.requires_grad_(requires_grad=True)
-        trunk.embed.requires_grad_(requires_grad=True)
-    for part in (trunk.stem, trunk.dw0, trunk.blocks[:frozen]) if frozen else ():
+    trunk.requires_grad_(requires_grad=trunk.companion is None)
+    stays: list[nn.Module]
+    if trunk.companion is not None:
+        trunk.companion.requires_grad_(requires_grad=True)
+        stays = list(trunk.companion.layers[:frozen])
+    else:
+        stays = [trunk.stem, trunk.dw0, trunk.blocks[:frozen]] if frozen else []
+    for part in (*stays, *(part for part in trunk.modules() if isinstance(part, nn.PReLU))):
         part.requires_grad_(requires_grad=False)
-    for part in trunk.modules():
-        if isinstance(part, nn.PReLU):
-            part.requires_grad_(requires_grad=False)
     return trunk

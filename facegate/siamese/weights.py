@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 
 from facegate.core.ports import Crops
 from facegate.errors import UnusableInputError
+from facegate.siamese.companion import Companion
 from facegate.siamese.networks import InvertedResidual, Trunk, fed_to
-from facegate.siamese.shapes import BRANCHED, KNOWN, REID_0095, TrunkShape, growing
-from facegate.siamese.teachers import principal_axes
+from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape, accompanied_by
 
 PROJECTION: Final = "embed.weight"
 """The last layer's weights among a trunk's: (d, f, 1, 1)."""
@@ -48,82 +47,48 @@ def fresh_trunk(shape: TrunkShape = REID_0095, *, seed: int = 0) -> Trunk:
     return trunk.eval()
 
 
-def branched(start: Trunk, shape: TrunkShape = BRANCHED, *, seed: int = 0) -> Trunk:
-    """Return a start with a branch that grows: as many values again, and scores that are the start's until it learns.
-
-    The branch begins as a copy of the way that it leaves. Where it is longer, its blocks add nothing yet; where its
-    head is wider, the projection does not look there yet.
+def accompanied(start: Trunk, companion: Companion) -> Trunk:
+    """Return a start with a companion beside it, whose values follow the start's in the template as they are.
 
     Raises:
-        UnusableInputError: What is to grow a branch has one already, or another shape.
+        UnusableInputError: The start has one already.
     """
-    own, branch, values = start.shape, shape.branch, start.shape.dimension
-    if branch is None or replace(shape, branch=None) != own:
-        raise UnusableInputError("A branch grows on a start that has none", "Give the start's own weights")
-    trunk = fresh_trunk(growing(shape, values), seed=seed)
+    if start.shape.companion is not None:
+        raise UnusableInputError("The start has a companion already", "Give the start's own weights")
+    own, values = start.shape, start.shape.dimension
+    trunk = Trunk(accompanied_by(own, companion.shape))
+    trunk.companion = copy.deepcopy(companion)
     state = trunk.state_dict()  # views of the weights: what is written here is written there
     for name, value in start.state_dict().items():
         if name != PROJECTION:
             state[name].copy_(value)
-        if (place := _in_branch(name, branch.after)) in state:
-            state[place][: len(value)] = value
-    for at in range(len(own.blocks) - branch.after, len(branch.blocks)):
-        state[f"branch.blocks.{at}.project.weight"].zero_()
-    projection = state[PROJECTION].zero_()  # (2 d, f, 1, 1)
+    projection = state[PROJECTION].zero_()  # (d, f, 1, 1)
     projection[:values, : own.head] = start.embed.weight.detach()
-    projection[values:, own.head : 2 * own.head] = start.embed.weight.detach()
-    return trunk
+    projection[values:, own.head :] = torch.eye(companion.shape.dimension)[:, :, None, None]
+    return trunk.eval()
 
 
-def _in_branch(name: str, after: int) -> str:
-    """Return what a weight of the trunk's way is called in the branch, if its layer lies behind so many blocks."""
-    if not name.startswith("blocks."):
-        return f"branch.{name}"
-    _, number, rest = name.split(".", 2)
-    return f"branch.blocks.{int(number) - after}.{rest}"
-
-
-def folded(trunk: Trunk, crops: Crops) -> Trunk:
-    """Return a trunk whose branch has done growing: templates and features as long as the start's, scores all but kept.
-
-    The projection is turned to the directions in which templates differ most (their principal axes about the origin,
-    since scores are cosines), and as many as the start had values are kept. What it sees is narrowed to the space that
-    it looks at and, up to the trunk's width, the directions in which the rest differs most; turned at random, so that
-    all features weigh alike.
+def balanced(trunk: Trunk, crops: Crops) -> Trunk:
+    """Return a trunk whose companion's values are as long as the trunk's own, in the mean: so both count the same.
 
     Args:
-        trunk: A trunk with a branch that has values of its own; another is returned as it is.
-        crops: uint8 (n, s, s, 3) of many faces, n > the trunk's width.
+        trunk: With a companion; another is returned as it is.
+        crops: uint8 (n, s, s, 3) of some faces.
     """
-    shape, branch = trunk.shape, trunk.shape.branch
-    if branch is None or not shape.grows:
+    if trunk.companion is None:
         return trunk
-    done = Trunk(replace(shape, dimension=shape.dimension - branch.dimension, branch=replace(branch, dimension=0)))
-    seen = features_seen(trunk, crops).astype(np.float64)  # (n, seen)
-    state = trunk.state_dict()
-    projection = state[PROJECTION][:, :, 0, 0].cpu().numpy().astype(np.float64)  # (2 d, seen)
-    templates = seen @ projection.T
-    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
-    wanted = principal_axes(templates, done.shape.dimension) @ projection  # (d, seen)
-    looked_at = np.linalg.qr(wanted.T)[0].T  # (d, seen), orthonormal
-    rest = seen - (seen @ looked_at.T) @ looked_at
-    kept = np.vstack((looked_at, principal_axes(rest, done.shape.features - len(looked_at))))
-    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(len(kept), len(kept))))[0]
-    narrow = turn @ kept  # (features, seen), orthonormal
-    layers = {"narrow.weight": narrow, PROJECTION: wanted @ narrow.T}
-    done.load_state_dict({**state, **{name: _pointwise(value) for name, value in layers.items()}})
+    done, learnt = copy.deepcopy(trunk), trunk.shape.learnt
+    values = features_seen(trunk, crops) @ trunk.embed.weight.detach().flatten(1).cpu().numpy().T
+    own, added = (float(np.linalg.norm(part, axis=1).mean()) for part in (values[:, :-learnt], values[:, -learnt:]))
+    with torch.no_grad():
+        done.embed.weight[-learnt:] *= own / max(added, 1e-9)
     return done.eval()
-
-
-def _pointwise(matrix: NDArray[np.float64]) -> Tensor:
-    """(out, in) -> the weight of a 1x1 convolution."""
-    return torch.from_numpy(matrix.astype(np.float32))[:, :, None, None]
 
 
 @torch.no_grad()
 def features_seen(trunk: Trunk, crops: Crops) -> NDArray[np.float32]:
     """Return what the projection head sees of crops uint8 (n, s, s, 3), float32 (n, f)."""
-    seen = [trunk.features(trunk.early(some)).flatten(1).cpu().numpy() for some in fed_to(trunk, crops)]
+    seen = [trunk.features(some).flatten(1).cpu().numpy() for some in fed_to(trunk, crops)]
     return np.concatenate(seen)
 
 
@@ -146,10 +111,31 @@ def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
 
 
 def checkpoint_of(trunk: Trunk) -> bytes:
-    """Return the trunk's state in half precision as a torch checkpoint: arrays only, no code."""
-    state, file = {name: value.detach().cpu().half().clone() for name, value in trunk.state_dict().items()}, BytesIO()
-    torch.save(state, file)
+    """Return the trunk's state as a torch checkpoint, arrays only, no code: in half precision, and as little as that.
+
+    A companion that has settled is stored as it computes: whole numbers of eight bits, biases and steps as they are.
+    """
+    state = {name: value.detach().cpu() for name, value in trunk.state_dict().items()}
+    stored = {}
+    for name, value in state.items():
+        step = state.get(f"{name.removesuffix('.weight')}.step") if name.startswith("companion.") else None
+        if step is not None and bool(step.all()):
+            stored[name] = (value / step[:, None, None, None]).round().to(torch.int8)
+        else:
+            stored[name] = value.clone() if name.startswith("companion.") and value.dim() == 1 else value.half()
+    file = BytesIO()
+    torch.save(stored, file)
     return file.getvalue()
+
+
+def _widened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state as `checkpoint_of` found it."""
+    return {
+        name: value * stored[f"{name.removesuffix('.weight')}.step"][:, None, None, None]
+        if value.dtype is torch.int8
+        else value
+        for name, value in stored.items()
+    }
 
 
 def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
@@ -163,9 +149,9 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
         if not isinstance(state, dict):
             raise TypeError("no weights with names")
         trunk = next(trunk for trunk in map(Trunk, shapes) if trunk.state_dict().keys() == state.keys())
-        trunk.load_state_dict(state)
+        trunk.load_state_dict(_widened(state))
     except (
-        *(OSError, EOFError, StopIteration, ValueError),
+        *(OSError, EOFError, StopIteration, ValueError, KeyError),
         *(RuntimeError, AttributeError, TypeError, UnpicklingError),
     ) as error:
         raise UnusableInputError(f"{path} holds no weights for this trunk", "Give a model's network.pt") from error
@@ -175,11 +161,11 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
 def between(start: Trunk, trained: Trunk, share: float) -> Trunk:
     """Return the trunk that lies a share of the way from a start to what was trained from it: 0 is the start.
 
-    Where a branch grew on the start, its values of the template are multiplied by the share, so that the square of it
-    counts in a score. Otherwise the weights lie between the two (Wortsman and others, CVPR 2022, WiSE-FT): the line
-    between often has points better than both ends, since less is forgotten.
+    Where a companion stands beside the start, its values of the template are multiplied by the share, so that the
+    square of it counts in a score. Otherwise the weights lie between the two (Wortsman and others, CVPR 2022, WiSE-FT):
+    the line between often has points better than both ends, since less is forgotten.
     """
-    if trained.shape != start.shape:
+    if trained.companion is not None:
         if not share:
             return copy.deepcopy(start).eval()
         weighed = copy.deepcopy(trained)

@@ -13,7 +13,7 @@ import pytest
 from facegate.commands.main import run
 from facegate.errors import NotReadyError
 from facegate.settings import load_settings
-from facegate.siamese.shapes import BRANCHED
+from facegate.siamese.shapes import ACCOMPANIED
 from facegate.storage.photos import CONFIRMED, ENROLLED
 from facegate.verifier.learned import LEARNED, Learned
 from facegate.verifier.library import library_of, write_model
@@ -169,7 +169,7 @@ def replace_strangers(data):
 
 @pytest.mark.usefixtures("enrolled")
 def test_strangers_are_held_against_the_enrolled_and_the_daemon_does_so_without_torch(tmp_path, capsys):
-    draw, wide = np.random.default_rng(1), BRANCHED.features
+    draw, wide = np.random.default_rng(1), ACCOMPANIED.features
     with_strangers((draw.normal(size=(1, wide)) + 0.3 * draw.normal(size=(400, wide))).astype(np.float32))
     gallery = calibrated(capsys)["gallery"]
     assert gallery["strangers"] == 400
@@ -187,7 +187,7 @@ def test_strangers_are_held_against_the_enrolled_and_the_daemon_does_so_without_
 
 
 def test_strangers_of_another_trunk_are_told_and_not_used(capsys):
-    with_strangers(np.ones((40, BRANCHED.features), np.float32))
+    with_strangers(np.ones((40, ACCOMPANIED.features), np.float32))
     replace_strangers(b"no strangers")
     capsys.readouterr()
     assert run(["calibrate", "--json"]) == 0

@@ -3,25 +3,39 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from facegate.commands.main import run
-from facegate.siamese.shapes import BRANCHED, REID_0095
-from facegate.siamese.weights import load_checkpoint
+from facegate.siamese.corpus import held_out
+from facegate.siamese.shapes import ACCOMPANIED, REID_0095, SFACE
+from facegate.siamese.weights import fresh_trunk, load_checkpoint
 from facegate.vision.composites import people
+from tests.siamese.small_trunks import chain_of
+from tests.siamese.test_quick import sface_file
+
+BRIEFLY = ("--threads", "1", "--workers", "0", "--look-every", "0", "--share", "1")
+
+
+NAMES = [f"number{n:02}{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(100)]
+
+
+def write_people(source, names):
+    """Folders of composites under made-up names; who is whom does not matter here."""
+    known = people()
+    for number, name in enumerate(names):
+        folder = source / name
+        folder.mkdir(parents=True)
+        for picture in range(5):
+            shutil.copy(known[number % len(known)].picture_path(picture), folder)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two sources of forty folders of composites; who is whom does not matter here."""
+    """Two sources of forty people."""
     root = tmp_path_factory.mktemp("data")
-    known = people()
     for source in ("one_train", "two_train"):
-        for number in range(40):
-            folder = root / source / f"number{number:02}{chr(97 + number % 26)}{chr(97 + number // 26)}"
-            folder.mkdir(parents=True)
-            for picture in range(5):
-                shutil.copy(known[number % len(known)].picture_path(picture), folder)
+        write_people(root / source, NAMES[:40])
     return root
 
 
@@ -49,34 +63,33 @@ def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_tra
     assert run(["models", "train", "--start", "none", "--out", str(out), *options]) == 2
     assert "holds a run already" in capsys.readouterr().err
 
-    few = [
-        *common,
-        "--float32",
-        "--threads",
-        "1",
-        "--workers",
-        "0",
-        "--look-every",
-        "0",
-        "--steps",
-        "1",
-        "--share",
-        "1",
-    ]
-    whole, further, last = (tmp_path / name for name in ("whole", "further", "last"))
-    onnx, checkpoint = out / "twin" / "network.onnx", further / "twin" / "network.pt"
-    for start, folder, options in (
-        (onnx, whole, ["--whole", "--frozen", "15", "--doors", "0.5"]),
-        (onnx, further, []),  # a branch grows
-        (checkpoint, last, []),  # and learns on
-    ):
-        assert run(["models", "train", "--start", str(start), "--out", str(folder), *few, *options, "--json"]) == 0
-        capsys.readouterr()
-    cards = [json.loads((folder / "twin" / "model.json").read_text()) for folder in (whole, further, last)]
-    assert [card["dimension"] for card in cards] == [256, 256, 256]
-    shapes = [load_checkpoint(folder / "twin" / "network.pt").shape for folder in (whole, further, last)]
-    assert shapes == [REID_0095, BRANCHED, BRANCHED]
+    few = [*common, *BRIEFLY, "--float32", "--steps", "1"]
+    onnx, whole = out / "twin" / "network.onnx", tmp_path / "whole"
+    begin = ["--start", str(onnx), "--out", str(whole), "--frozen", "15", "--doors", "0.5"]
+    assert run(["models", "train", *begin, *few, "--json"]) == 0
+    assert load_checkpoint(whole / "twin" / "network.pt").shape == REID_0095
     assert [path.name for path in (tmp_path / "crops").glob("two_train.start@*.npy")]  # what the start said, kept
+
+
+def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys):
+    known = [name for name in NAMES if not held_out(name)][:8]  # few, since making a companion of many takes a minute
+    write_people(tmp_path / "people" / "set_train", known + [name for name in NAMES if held_out(name)][:8])
+    start, sface, out = tmp_path / "start.npz", tmp_path / "sface.onnx", tmp_path / "run"
+    np.savez(start, **{name: value.numpy() for name, value in fresh_trunk(seed=1).state_dict().items()})
+    sface_file(sface, chain_of(SFACE), np.random.default_rng(0))
+    few = ["--people", "4", "--steps", "2", *BRIEFLY]
+    begin = ["--data", str(tmp_path / "people"), "--start", str(start), "--companion", str(sface), "--out", str(out)]
+    assert run(["models", "train", *begin, *few]) == 0
+    assert "making a companion of SFace" in capsys.readouterr().err
+    assert load_checkpoint(out / "twin" / "network.pt").shape == ACCOMPANIED
+    card = json.loads((out / "twin" / "model.json").read_text())
+    assert card["dimension"] == 384
+    network = out / "twin" / "network.onnx"
+    assert network.stat().st_size < 8e6
+    again = ["--start", str(network), "--companion", str(sface), "--out", str(tmp_path / "again")]
+    capsys.readouterr()
+    assert run(["models", "train", "--data", str(tmp_path / "people"), *again]) == 2
+    assert "has a companion already" in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data, tmp_path, capsys):
@@ -88,8 +101,12 @@ def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data,
         ["--start", "none", "--teacher", "nowhere.onnx"],
         ["--start", "none", "--sources", "three_train"],
         ["--start", "none", "--doors", "2"],
-        ["--start", "none", "--branch"],
-        ["--start", "nowhere.npz", "--frozen", "2"],
+        ["--start", "none", "--companion", "nowhere.onnx"],
+        ["--start", "nowhere.npz", "--companion", "nowhere.onnx"],
+        ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--teacher", "nowhere.onnx"],
+        ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--teacher-weight", "0.5"],
+        ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--start-does-not-teach"],
+        ["--start", "none", "--frozen", "16"],
     ):
         assert run([*common, *options]) == 2, options
         told = capsys.readouterr()

@@ -62,7 +62,7 @@ def test_a_network_of_others_is_imported_calibrated_and_activated(folder, capsys
     network = library_of(load_settings()).load().folder / "network.onnx"
     options = ["--people", str(folder), "--size", "128", "--template", "reid-0095", "--licence", "Apache-2.0"]
     assert run(["models", "import", "other", str(network), *options, "--json"]) == 0
-    assert said(capsys)["dimension"] == 256
+    assert said(capsys)["dimension"] == 384
     assert run(["models", "import", "other", str(network), *options]) == 1
     assert run(["models", "import", "wrong", str(network), "--people", str(folder), "--size", "112"]) == 2
     assert run(["models", "import", "text", __file__, "--people", str(folder)]) == 2

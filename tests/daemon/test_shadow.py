@@ -163,7 +163,7 @@ def test_who_is_enrolled_meanwhile_is_known_to_the_challenger_too(house):
     house.shadow.tend()
     assert house.shadow._challenger.run.number == run.number
     crop = house.storage.photos.of_user(ENROLLED[0].slug)[0].crop
-    photo = replace(a_photo(1, dimension=256), crop=crop)
+    photo = replace(a_photo(1, dimension=384), crop=crop)
     house.storage.photos.enroll(Enrollee("newcomer"), [photo], model=run.champion, now=house.clock.now())
     house.clock.pass_seconds(10)
     house.shadow.tend()

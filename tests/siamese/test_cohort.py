@@ -18,7 +18,7 @@ from facegate.siamese.cohort import (
 )
 from facegate.siamese.corpus import Source, held_out
 from facegate.siamese.export import read_onnx
-from facegate.siamese.shapes import BRANCHED
+from facegate.siamese.shapes import ACCOMPANIED
 from facegate.verifier.library import DEFAULT
 
 TWIN = shipped("models") / "verifier" / DEFAULT
@@ -31,7 +31,7 @@ def trunk():
 
 def strangers(count, first, seed=0):
     draw = np.random.default_rng(seed)
-    features = draw.normal(0, 3, (count, BRANCHED.features)).astype(np.float32)
+    features = draw.normal(0, 3, (count, ACCOMPANIED.features)).astype(np.float32)
     return Strangers(features, first + np.arange(count) // 4, np.arange(count, dtype=np.int64) % 4)
 
 

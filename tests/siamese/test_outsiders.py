@@ -7,7 +7,7 @@ from facegate.resources import shipped
 from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
 from facegate.siamese.export import read_onnx
 from facegate.siamese.outsiders import templates_of_outsiders
-from facegate.siamese.shapes import BRANCHED
+from facegate.siamese.shapes import ACCOMPANIED
 from facegate.verifier.library import DEFAULT
 
 
@@ -18,7 +18,7 @@ def network():
 
 
 def strangers(count, seed):
-    features = np.random.default_rng(seed).normal(size=(count, BRANCHED.features)).astype(np.float32)
+    features = np.random.default_rng(seed).normal(size=(count, ACCOMPANIED.features)).astype(np.float32)
     return Strangers(features, np.arange(count), np.zeros(count, np.int64))
 
 
@@ -33,7 +33,7 @@ def folder(network, tmp_path):
 
 def test_outsiders_become_the_templates_that_the_head_makes_of_their_features(folder):
     made = templates_of_outsiders(folder)
-    assert made.shape == (40, 256)
+    assert made.shape == (40, 384)
     assert np.linalg.norm(made, axis=1) == pytest.approx(1, abs=1e-5)
     head = read_onnx(folder / "network.onnx").embed.weight.detach().numpy()[:, :, 0, 0]  # (d, f)
     expected = strangers(40, 2).features @ head.T

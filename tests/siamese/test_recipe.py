@@ -12,15 +12,26 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.recipe import Place
-from facegate.siamese.selection import Candidate, judged, judged_rows, ranked, speaks, templates_of, untouched_rows
-from facegate.siamese.shapes import BRANCHED, BlockShape, TrunkShape, growing
+from facegate.siamese.selection import (
+    Candidate,
+    candidate_templates,
+    judged,
+    judged_rows,
+    ranked,
+    speaks,
+    templates_of,
+    untouched_rows,
+)
+from facegate.siamese.shapes import BlockShape, TrunkShape, accompanied_by
 from facegate.siamese.teaching import Teacher, said_of
+from facegate.siamese.weights import accompanied, between
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
+from tests.siamese.small_trunks import SHORT, small_chain, small_companion
 
 TINY = TrunkShape(128, 8, tuple(BlockShape(8, 16, 8, 2, 4) for _ in range(3)), 16, 24)
-PLAN = Recipe(steps=2, people=4, pictures=2, every=1, branch=False, frozen=1, bf16=False)
+PLAN = Recipe(steps=2, people=4, pictures=2, every=1, companion=False, frozen=1, bf16=False)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,7 @@ def crops(tmp_path_factory):
     return tmp_path_factory.mktemp("crops")
 
 
-def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: None, share=None):
+def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: None, share=None, chain=None):
     trunk, said = start(), []
     teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
     trained = recipe.train(
@@ -56,6 +67,7 @@ def train(place, *, resume=False, plan=PLAN, teachers=None, report=lambda _: Non
         teachers=[teacher] if teachers is None else teachers,
         detector=YuNetDetector(),
         recipe=plan,
+        chain=chain,
         resume=resume,
         say=said.append,
         report=report,
@@ -94,14 +106,44 @@ def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
     assert judged(start(), 1.0, [source], seed=1).plain == {}
 
 
-def test_a_branch_grows_where_there_is_none_yet_and_the_recipe_wants_one():
-    given = Trunk()
-    grown = recipe.beginning(given, Recipe())
-    assert grown.shape == growing(BRANCHED, 256)
-    assert recipe.beginning(grown, Recipe()) is grown
-    assert recipe.beginning(given, Recipe(branch=False)) is given
-    with pytest.raises(UnusableInputError, match="The start has a branch"):
-        recipe.beginning(grown, Recipe(branch=False))
+def test_a_companion_stands_where_there_is_none_yet_and_the_recipe_wants_one():
+    given, companion = start(), small_companion()
+    assert recipe.beginning(given, Recipe(), companion).shape == accompanied_by(TINY, SHORT)
+    assert recipe.beginning(given, Recipe(companion=False)) is given
+    with pytest.raises(UnusableInputError, match="no network to make a companion of"):
+        recipe.beginning(given, Recipe())
+    with pytest.raises(UnusableInputError, match="has a companion already"):
+        recipe.beginning(recipe.beginning(given, Recipe(), companion), Recipe(), companion)
+
+
+def test_a_companion_is_made_once_learns_and_comes_out_settled(data, tmp_path, crops):
+    def said(seen):
+        values = seen[:, ::11, ::11].reshape(len(seen), -1)[:, :12].astype(np.float32)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    place, plan = Place(data, tmp_path, crops), replace(PLAN, companion=True)
+    teachers = [Teacher(said, ALIGNMENT)]
+    trained, told = train(place, plan=plan, teachers=teachers, chain=small_chain(), share=0.5)
+    assert "making a companion of SFace" in told
+    assert trained.trunk.shape == accompanied_by(TINY, SHORT)
+    assert all(bool((layer.step > 0).all()) for layer in trained.trunk.companion.convolutions())
+    whole, told = train(place, plan=plan, teachers=teachers, chain=small_chain(), resume=True, share=1.0)
+    assert "making a companion of SFace" not in told
+    (file,) = tmp_path.glob("companion-*.pt")
+    file.write_bytes(b"cut off")
+    with pytest.raises(UnusableInputError, match="Delete it"):
+        train(place, plan=plan, teachers=teachers, chain=small_chain(), resume=True)
+    half, all_of_it = (each.trunk.embed.weight[-12:].detach() for each in (trained, whole))
+    assert torch.allclose(half, all_of_it / 2)
+
+
+def test_every_share_of_a_companion_is_judged_by_what_its_own_trunk_says():
+    begun = start()
+    trained = accompanied(begun, small_companion())
+    crops = np.random.default_rng(0).integers(0, 256, (5, 128, 128, 3), np.uint8)
+    shares = (0.0, 0.5, 1.0)
+    for share, templates in zip(shares, candidate_templates(begun, trained, shares)(crops), strict=True):
+        assert templates == pytest.approx(templates_of(between(begun, trained, share), crops), abs=1e-5)
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():

@@ -12,9 +12,10 @@ from facegate.siamese.corpus import Source, held_out, labels_of, person_key, tra
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
-from facegate.siamese.shapes import BlockShape, BranchShape, TrunkShape
+from facegate.siamese.shapes import BlockShape, TrunkShape
 from facegate.siamese.training import CHECKPOINT, LOG, Run
-from facegate.siamese.weights import branched, fresh_trunk
+from facegate.siamese.weights import accompanied, fresh_trunk
+from tests.siamese.small_trunks import small_companion
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 2, 4)), 16, 24)
 RECIPE = Recipe(steps=6, people=4, pictures=2, every=2, warmup=2, frozen=1, rate=1e-3, bf16=False)
@@ -78,19 +79,48 @@ def test_frozen_blocks_and_slopes_stay_as_they_are_and_the_rest_learns(tmp_path)
         assert torch.equal(value, after[name]) == fixed, name
 
 
-def test_where_there_is_a_branch_it_alone_learns_and_its_half_of_the_template(tmp_path):
-    shape = replace(SMALL, branch=BranchShape(1, (SMALL.blocks[1],), 16))
-    before = branched(start(), shape).state_dict()
-    run = Run(branched(start(), shape), collection(), RECIPE, tmp_path)
+def with_companion():
+    return accompanied(start(), small_companion(1))
+
+
+def lesson():
+    """What a companion of twelve values is taught."""
+    return replace(collection(), targets=np.random.default_rng(1).normal(size=(24, 12)).astype(np.float32))
+
+
+def test_where_there_is_a_companion_it_alone_learns_but_for_its_first_layers(tmp_path):
+    before = with_companion().state_dict()
+    run = Run(with_companion(), lesson(), replace(RECIPE, frozen=3), tmp_path)
     run.train(lambda _: None)
     for trunk in (run.student, run.averaged):
         for name, value in trunk.state_dict().items():
-            if name == "embed.weight":
-                assert torch.equal(before[name][:24], value[:24])
-                assert not torch.equal(before[name][24:], value[24:])
-            else:
-                fixed = not name.startswith("branch.") or "act" in name
-                assert torch.equal(before[name], value) == fixed, name
+            fixed = not name.startswith("companion.") or name.startswith(
+                tuple(f"companion.layers.{n}." for n in range(3))
+            )
+            fixed |= name.endswith((".step", ".grains"))
+            assert torch.equal(before[name], value) == fixed, name
+
+
+def test_a_run_with_a_companion_that_was_stopped_while_it_rounded_goes_on_as_if_it_had_not_been(tmp_path):
+    def stop(progress):
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    whole = Run(with_companion(), lesson(), RECIPE, tmp_path / "whole").train(lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        Run(with_companion(), lesson(), RECIPE, tmp_path / "parts").train(stop)
+    run = Run(with_companion(), lesson(), RECIPE, tmp_path / "parts")
+    assert run.resume()
+    assert torch.allclose(weights(run.train(lambda _: None)), weights(whole), atol=1e-6)
+
+
+@pytest.mark.parametrize(("rounded", "wanted"), [(0.0, 6), (0.5, 3), (1.0, 0)])
+def test_a_companion_computes_in_whole_numbers_from_a_step_on(tmp_path, rounded, wanted):
+    run, seen = Run(with_companion(), lesson(), replace(RECIPE, rounded=rounded), tmp_path), []
+    run.student.companion.register_forward_pre_hook(lambda companion, _: seen.append(companion.rounds))
+    run.train(lambda _: None)
+    assert seen == [False] * (6 - wanted) + [True] * wanted
+    assert run.averaged.companion.rounds  # whatever it learnt as, it is used in whole numbers
 
 
 def test_a_run_writes_its_recipe_and_losses_and_a_checkpoint_without_code(tmp_path):
@@ -132,9 +162,8 @@ def test_a_run_without_any_loss_is_refused(tmp_path):
 
 def test_a_checkpoint_of_another_kind_of_run_is_not_gone_on_with(tmp_path):
     Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
-    grown = branched(start(), replace(SMALL, branch=BranchShape(1, (SMALL.blocks[1],), 16)))
     with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):
-        Run(grown, collection(), RECIPE, tmp_path).resume()
+        Run(with_companion(), lesson(), RECIPE, tmp_path).resume()
     state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     torch.save({**state, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / CHECKPOINT)
     with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):

@@ -46,7 +46,7 @@ def roster_of(references):
 @pytest.fixture(scope="module")
 def roster(verifier):
     known = people()[:3]
-    empty = roster_of(nobody(verifier.extractor.model, 256))
+    empty = roster_of(nobody(verifier.extractor.model, 384))
     templates = []
     for person in known:
         picture = person.picture(0)
@@ -82,7 +82,7 @@ def test_a_stranger_scores_below_the_threshold(verifier, roster):
 
 
 def test_with_nobody_enrolled_there_is_a_sighting_without_a_user(verifier):
-    empty = roster_of(nobody(verifier.extractor.model, 256))
+    empty = roster_of(nobody(verifier.extractor.model, 384))
     sighting = verifier.sight(frame(people()[0].picture_path(0).read_bytes()), empty)
     assert (sighting.flaw, sighting.user, sighting.score, sighting.fmr) == (None, None, None, None)
 

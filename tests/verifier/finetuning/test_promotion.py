@@ -33,7 +33,7 @@ def test_a_promoted_challenger_leads_and_everybody_is_known_to_it(storage, libra
 def test_what_was_learnt_of_a_user_stands_for_all_of_their_photos_once(settings, storage, tune):
     enroll(settings, storage, ALICE, 1)
     confirm(storage, ALICE.slug)
-    means = np.eye(256, dtype=np.float32)[:2]
+    means = np.eye(384, dtype=np.float32)[:2]
     run = tune(references=means, frames_as_references=True)
     references = storage.gallery.roster(run.challenger).references
     assert references.users == (ALICE.slug, BOB.slug)
@@ -70,7 +70,7 @@ def test_a_challenger_that_the_daemon_would_not_start_on_is_kept_and_says_why(li
 
 @pytest.mark.parametrize("measured", [True, False])
 def test_galleries_are_measured_with_strangers_as_they_were_under_the_champion(settings, storage, library, measured):
-    strangers = np.eye(256, dtype=np.float32)[:5]
+    strangers = np.eye(384, dtype=np.float32)[:5]
     if measured:
         keep_strangers(settings, library.load().id, strangers)
     run = Tuning(

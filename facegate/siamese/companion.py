@@ -1,0 +1,180 @@
+"""A companion: a second network beside the trunk that sees the same crop, in whole numbers of eight bits.
+
+It is a plain chain, a 3x3 convolution and then pairs of a depthwise and a pointwise one (MobileNet v1; Howard and
+others, 2017), with ReLU behind each. What a processor adds and multiplies are whole numbers: weights of -63 to 63 times
+a step for each channel, activations of 0 to 255 times a step for each layer, the zero being the ReLU (Jacob and others,
+CVPR 2018). That takes a third of the time of the same chain in float32. Weights stay below 64 since processors without
+VNNI add two products in 16 bits: 2 * 255 * 63 fits, and every machine gives the same sums.
+
+While it learns, all is float, rounded on the way forward and passed through on the way back (the straight-through
+estimator; Bengio and others, 2013). In bfloat16 products of a step are off by up to half a step, as a little noise.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facegate.siamese.shapes import CompanionShape
+
+LEVELS: Final = 63
+"""Largest whole number of a weight that is multiplied as one."""
+STORED: Final = 127
+"""Largest whole number of a weight that is only stored as one, and multiplied as a float."""
+TOP: Final = 255
+"""Largest whole number of an activation."""
+GREY: Final = 128.0
+"""Pixels less this, divided by this, are what the first layer sees; its border is grey."""
+DETAIL: Final = 16
+"""A step of weights is a whole number of 8 to 16 times a power of two: times a weight's own it fits into float16."""
+MOST_BIAS: Final = 2.0**22
+"""Largest whole number of a bias; float32 holds it exactly."""
+
+
+class _Rounded(torch.autograd.Function):
+    """Activations rounded to 0 to 255 steps; the gradient passes where nothing was cut off."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+        ctx.save_for_backward((x > 0) & (x < step * TOP))
+        return (x / step).round_().clamp_(0, TOP).mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        (inside,) = ctx.saved_tensors
+        return slopes[0] * inside, None
+
+
+class WholeConv(nn.Conv2d):
+    """A convolution whose weights are whole numbers times a step for each channel out.
+
+    `step` is zero until `settle` fixes it; until then it follows the weights.
+    """
+
+    step: Tensor
+    bias: nn.Parameter
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        side: int,
+        stride: int = 1,
+        *,
+        pad: int = 0,
+        groups: int = 1,
+        levels: int = LEVELS,
+    ) -> None:
+        super().__init__(inputs, outputs, side, stride, pad, groups=groups)
+        self.levels = levels
+        self.register_buffer("step", torch.zeros(outputs))
+
+    def steps(self, came: float | None = None) -> Tensor:
+        """Return the step of each channel out, (outputs,).
+
+        Args:
+            came: The step of what comes in, if that is in whole numbers too: then a bias in steps of both has to be a
+                whole number that is not too large.
+        """
+        if bool(self.step.any()):
+            return self.step
+        least = self.weight.detach().abs().flatten(1).amax(1) / self.levels
+        if came is not None:
+            least = torch.maximum(least, self.bias.detach().abs() / (came * MOST_BIAS))
+        fraction, exponent = torch.frexp(least.clamp_min(2.0**-20))
+        return torch.ldexp((fraction * DETAIL).ceil() / DETAIL, exponent)
+
+    def numbers(self, steps: Tensor) -> Tensor:
+        """Return the weights in steps, whole, as floats: (outputs, ...)."""
+        return (self.weight.detach() / steps[:, None, None, None]).round().clamp(-self.levels, self.levels)
+
+    def bias_numbers(self, steps: Tensor, came: float) -> Tensor:
+        """Return the bias in steps of weights and input, whole, as floats: (outputs,)."""
+        return (self.bias.detach() / (steps * came)).round()
+
+    @torch.no_grad()
+    def settle(self, came: float | None) -> None:
+        """Fix the steps, and round weights to them; and the bias, where what comes in is in steps too."""
+        steps = self.steps(came)
+        self.weight.copy_(self.numbers(steps) * steps[:, None, None, None])
+        if came is not None:
+            self.bias.copy_(self.bias_numbers(steps, came) * (steps * came))
+        self.step.copy_(steps)
+
+    def rounded(self, came: float | None) -> Tensor:
+        """Return the weights as they are multiplied; their gradient is that of the weights themselves."""
+        steps = self.steps(came)
+        whole = self.numbers(steps) * steps[:, None, None, None]
+        return self.weight + (whole - self.weight.detach()) if self.weight.requires_grad else whole
+
+    def apply_to(self, x: Tensor, *, rounds: bool, came: float | None = None) -> Tensor:
+        """Convolve, (n, c, h, w); where it learns, one of stride 2 takes every step, as `networks.Depthwise` does."""
+        weight = self.rounded(came) if rounds else self.weight
+        step, pad = self.stride[0], self.padding[0]
+        if step == 1 or not (self.weight.requires_grad and torch.is_grad_enabled()):
+            return functional.conv2d(x, weight, self.bias, step, pad, groups=self.groups)
+        return functional.conv2d(x, weight, self.bias, 1, pad, groups=self.groups)[:, :, ::step, ::step]
+
+
+class Companion(nn.Module):
+    """Pixels float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d, 1, 1), not of unit length.
+
+    Attributes:
+        grains: float32 (layers,): the step of each layer's activations.
+        rounds: It computes as in whole numbers; switched off only at the beginning of its training.
+    """
+
+    grains: Tensor
+
+    def __init__(self, shape: CompanionShape) -> None:
+        super().__init__()
+        self.shape, self.rounds = shape, True
+        layers, channels = [WholeConv(3, shape.stem, 3, pad=1)], shape.stem
+        for wide, stride in shape.pairs:
+            layers += [WholeConv(channels, channels, 3, stride, pad=1, groups=channels), WholeConv(channels, wide, 1)]
+            channels = wide
+        self.layers = nn.ModuleList(layers)
+        self.narrow = WholeConv(channels, shape.narrow, 1, levels=STORED)
+        self.last = WholeConv(shape.narrow, shape.dimension, shape.last_map, levels=STORED)
+        self.register_buffer("grains", torch.full((len(layers),), 1 / TOP))
+
+    def convolutions(self) -> list[WholeConv]:
+        """Return the layers that are followed by a ReLU."""
+        return [layer for layer in self.layers if isinstance(layer, WholeConv)]
+
+    def input_steps(self) -> list[float]:
+        """Return the step of what comes into each of those layers."""
+        return [1 / GREY, *self.grains[:-1].tolist()]
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1."""
+        side = self.shape.side
+        x = functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
+        return ((x.round() if self.rounds else x) - GREY) / GREY
+
+    def after(self, number: int, x: Tensor) -> Tensor:
+        """Take a map through layer `number` and its ReLU."""
+        y = self.convolutions()[number].apply_to(x, rounds=self.rounds, came=self.input_steps()[number])
+        if not self.rounds:
+            return functional.relu(y)
+        rounded: Tensor = _Rounded.apply(y, self.grains[number].to(y.dtype))  # type: ignore[no-untyped-call]
+        return rounded
+
+    def values(self, x: Tensor) -> Tensor:
+        """Turn the last map into values of the template: (n, c, m, m) -> (n, d, 1, 1)."""
+        return self.last.apply_to(self.narrow.apply_to(x, rounds=self.rounds), rounds=self.rounds)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 3, s, s) -> (n, d, 1, 1)."""
+        x = self.seen(pixels)
+        for number in range(len(self.layers)):
+            x = self.after(number, x)
+        return self.values(x)
+
+    def settle(self) -> None:
+        """Round every weight for good: then a checkpoint in half precision holds them, and so does an ONNX file."""
+        for layer, step in zip(self.convolutions(), self.input_steps(), strict=True):
+            layer.settle(step)
+        self.narrow.settle(None)
+        self.last.settle(None)

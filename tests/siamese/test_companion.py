@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv
+from tests.siamese.small_trunks import CROPS, pixels, small_companion
+
+WEIGHTS = arrays.arrays(np.float32, (4, 3, 1, 1), elements=st.floats(-8, 8, width=16))
+BIASES = arrays.arrays(np.float32, (4,), elements=st.floats(-100, 100, width=16))
+
+
+def layer(weight, bias=(0, 0, 0, 0), levels=LEVELS):
+    conv = WholeConv(3, 4, 1, levels=levels)
+    with torch.no_grad():
+        conv.weight.copy_(torch.from_numpy(weight))
+        conv.bias.copy_(torch.as_tensor(bias))
+    return conv
+
+
+@given(WEIGHTS, BIASES, st.sampled_from([LEVELS, STORED]))
+def test_weights_are_whole_numbers_of_steps_and_hardly_moved(weight, bias, levels):
+    conv = layer(weight, bias, levels)
+    steps = conv.steps(0.02)
+    numbers = conv.numbers(steps)
+    assert torch.equal(numbers, numbers.round())
+    assert numbers.abs().max() <= levels
+    moved = (numbers * steps[:, None, None, None] - conv.weight).abs()
+    assert bool((moved <= steps[:, None, None, None] / 2 + 1e-6).all())
+
+
+@given(WEIGHTS, BIASES)
+def test_a_bias_is_a_whole_number_that_a_processor_holds(weight, bias):
+    conv = layer(weight, bias)
+    numbers = conv.bias_numbers(conv.steps(0.02), 0.02)
+    assert torch.equal(numbers, numbers.round())
+    assert numbers.abs().max() <= 2**22
+
+
+@given(WEIGHTS, BIASES, st.sampled_from([LEVELS, STORED]))
+def test_what_has_settled_stays_and_half_precision_holds_it(weight, bias, levels):
+    conv = layer(weight, bias, levels)
+    conv.settle(0.02)
+    before = {name: value.clone() for name, value in conv.state_dict().items()}
+    conv.settle(0.02)
+    assert all(torch.equal(value, before[name]) for name, value in conv.state_dict().items())
+    assert torch.equal(conv.weight.half().float(), conv.weight)
+
+
+def test_a_companion_says_the_same_before_and_after_it_has_settled():
+    companion = small_companion()
+    with torch.no_grad():
+        before = companion(pixels(CROPS))
+        companion.settle()
+        assert torch.allclose(companion(pixels(CROPS)), before, atol=0.02)  # a bias is rounded, too
+
+
+def test_activations_are_whole_numbers_of_steps_from_zero_to_the_top():
+    companion = small_companion()
+    with torch.no_grad():
+        x = companion.seen(pixels(CROPS))
+        assert torch.equal(x * GREY, (x * GREY).round())
+        for number in range(len(companion.layers)):
+            x = companion.after(number, x)
+            numbers = x / companion.grains[number]
+            assert torch.allclose(numbers, numbers.round(), atol=1e-3)
+            assert float(x.min()) >= 0
+            assert float(numbers.max()) == pytest.approx(TOP, abs=1)
+
+
+def test_rounding_changes_a_template_a_little():
+    companion = small_companion()
+    with torch.no_grad():
+        whole = companion(pixels(CROPS)).flatten(1)
+        companion.rounds = False
+        real = companion(pixels(CROPS)).flatten(1)
+    assert not torch.equal(whole, real)
+    assert torch.nn.functional.cosine_similarity(whole, real).min() > 0.99
+
+
+def test_the_gradient_passes_through_rounding():
+    companion = small_companion()
+    companion.requires_grad_(requires_grad=True)
+    slopes = []
+    for rounds in (True, False):
+        companion.rounds = rounds
+        companion.zero_grad()
+        companion(pixels(CROPS)).square().sum().backward()
+        slopes.append(torch.cat([weight.grad.flatten() for weight in companion.parameters()]))
+    assert torch.nn.functional.cosine_similarity(*slopes, dim=0) > 0.9

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from torch.nn.functional import conv2d, cosine_similarity, prelu
+
+from facegate.errors import UnusableInputError
+from facegate.siamese.companion import Companion
+from facegate.siamese.quick import quickened
+from facegate.siamese.sface import read_sface
+from tests.siamese.small_trunks import SHORT, pixels, small_chain
+
+CROPS = np.random.default_rng(3).integers(0, 256, (48, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+
+
+def told(chain, crops=CROPS):
+    """What the network says of crops that it sees as a companion does."""
+    companion = Companion(SHORT)
+    companion.rounds = False
+    x = chain.first(companion.seen(pixels(crops)))
+    for layer in chain.layers:
+        x = layer.behind(layer.before(x))
+    return conv2d(x, chain.weight, chain.bias).flatten(1)
+
+
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_quick_companion_says_nearly_what_the_network_says(rounds):
+    chain = small_chain()
+    companion = quickened(chain, pixels(CROPS))
+    assert companion.rounds
+    companion.rounds = rounds
+    with torch.no_grad():
+        mean = told(chain).mean(0)
+        alike = cosine_similarity(companion(pixels(CROPS)).flatten(1) - mean, told(chain) - mean)
+    assert alike.mean() > 0.85  # of a few channels with random slopes; of SFace itself it is 0.96
+
+
+def test_the_same_seed_makes_the_same_companion():
+    one, same = (quickened(small_chain(), pixels(CROPS[:16]), seed=4).state_dict() for _ in range(2))
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+
+
+def sface_file(path, chain, draw):
+    """Write a chain as SFace's file is: norms behind each layer and around the last one, not folded."""
+    weights, nodes = [], []
+
+    def weight(value):
+        weights.append(numpy_helper.from_array(np.asarray(value, np.float32), f"w{len(weights)}"))
+        return weights[-1].name
+
+    def node(kind, *inputs, **how):
+        nodes.append(helper.make_node(kind, list(inputs), [f"v{len(nodes)}"], **how))
+        return nodes[-1].output[0]
+
+    def norm(x, channels):
+        parts = (draw.uniform(0.5, 2, channels), draw.normal(size=channels), draw.normal(size=channels))
+        spread = draw.uniform(0.5, 2, channels)
+        scale = parts[0] / np.sqrt(spread + 1e-3)
+        out = node("BatchNormalization", x, *map(weight, (*parts, spread)), epsilon=1e-3)
+        return out, scale, parts[1] - parts[2] * scale
+
+    side = chain.shape.side
+    x = node("Mul", node("Sub", "data", weight(127.5)), weight(1 / 128))
+    for layer in chain.layers:
+        groups = layer.weight.shape[0] if layer.weight.shape[1] == 1 and layer.weight.shape[2] == 3 else 1
+        at, raw = len(weights), weight(layer.weight)
+        x = node("Conv", x, raw, group=groups, strides=[layer.stride] * 2, pads=[layer.weight.shape[2] // 2] * 4)
+        x, scale, shift = norm(x, layer.weight.shape[0])
+        own = layer.weight.numpy() / scale[:, None, None, None]
+        weights[at] = numpy_helper.from_array(own.astype(np.float32), raw)
+        layer.bias.copy_(torch.from_numpy(shift.astype(np.float32)))
+        x = node("PRelu", x, weight(layer.slope[:, None, None]))
+    x, s1, o1 = norm(x, chain.weight.shape[1])
+    dimension = chain.weight.shape[0]
+    x, at = node("Flatten", x), len(weights)
+    x = node("Gemm", x, weight(np.zeros(1)), weight(np.zeros(dimension)), transB=1)
+    x, s2, o2 = norm(x, dimension)
+    raw = (chain.weight.numpy() / s1[None, :, None, None] / s2[:, None, None, None]).astype(np.float32)
+    weights[at] = numpy_helper.from_array(raw.reshape(dimension, -1), weights[at].name)
+    chain.bias.copy_(torch.from_numpy(((raw * o1[None, :, None, None]).sum((1, 2, 3)) * s2 + o2).astype(np.float32)))
+    seen, said = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("data", ["n", 3, side, side]), (x, ["n", dimension]))
+    )
+    graph = helper.make_graph(nodes, "g", [seen], [said], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+def test_norms_are_folded_into_the_layers(tmp_path):
+    chain = small_chain()
+    sface_file(tmp_path / "network.onnx", chain, np.random.default_rng(0))
+    read = read_sface(tmp_path / "network.onnx", SHORT)
+    assert len(read.layers) == len(chain.layers)
+    assert torch.allclose(told(read), told(chain), rtol=1e-3, atol=1e-3)
+
+
+def test_a_layer_is_a_convolution_and_slopes():
+    layer = small_chain().layers[0]
+    x = torch.rand(2, 3, 28, 28)
+    assert torch.equal(layer.behind(layer.before(x)), prelu(conv2d(x, layer.weight, layer.bias, 1, 1), layer.slope))
+
+
+def test_a_network_of_the_same_order_but_other_widths_is_refused(tmp_path):
+    sface_file(tmp_path / "network.onnx", small_chain(), np.random.default_rng(0))
+    with pytest.raises(UnusableInputError, match="no network of SFace's shape"):
+        read_sface(tmp_path / "network.onnx", replace(SHORT, pairs=((12, 1), (16, 2), (32, 2))))
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", "another shape", None])
+def test_a_file_of_another_network_is_refused(content, tmp_path):
+    path = tmp_path / "network.onnx"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        onnx.save(helper.make_model(helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g", [], [])), path)
+    with pytest.raises(UnusableInputError, match="no network of SFace's shape"):
+        read_sface(path, SHORT)
