@@ -65,8 +65,9 @@ def test_weights_squeezed_into_four_bits_are_caught(detector, model, proof, tmp_
     for weight in graph.graph.initializer:
         values = numpy_helper.to_array(weight)
         if values.ndim == 4:
-            step = np.abs(values).max() / 7
-            weight.CopyFrom(numpy_helper.from_array((np.round(values / step) * step).astype(np.float32), weight.name))
+            step = np.abs(values.astype(np.float32)).max() / 7
+            kind = np.int8 if values.dtype == np.int8 else np.float32
+            weight.CopyFrom(numpy_helper.from_array((np.round(values / step) * step).astype(kind), weight.name))
     onnx.save(graph, tmp_path / "network.onnx")
     squeezed = OnnxExtractor(tmp_path / "network.onnx", model=model.id, contract=model.card.contract)
     with pytest.raises(NotReadyError, match="fails its self-test"):
