@@ -3,20 +3,19 @@
 from datetime import UTC, datetime
 
 from facegate.commands.output import print_json, print_table, say
-from facegate.commands.users import opened
 from facegate.settings import load_settings
+from facegate.storage.opening import Storage
 from facegate.verifier.drifting import drift
 from facegate.verifier.library import library_of
 
 
-def show_drift(*, as_json: bool) -> None:
+def show_drift(storage: Storage, *, as_json: bool) -> None:
     """Print the report."""
     settings = load_settings()
     model = library_of(settings).load()
-    with opened() as storage:
-        references = storage.gallery.roster(model.id).references
-        threshold = model.calibration.gallery_threshold(settings.gate.target_fmr, len(references))
-        report = drift(storage.decisions, references, threshold, settings.gate.margin, datetime.now(UTC))
+    references = storage.gallery.roster(model.id).references
+    threshold = model.calibration.gallery_threshold(settings.gate.target_fmr, len(references))
+    report = drift(storage.decisions, references, threshold, settings.gate.margin, datetime.now(UTC))
     if as_json:
         print_json(report.to_json())
         return

@@ -196,7 +196,8 @@ def drift(as_json: AsJson = False) -> None:
     """Say whose scores sink, at which cameras, and who are too alike, from the decisions of a year."""
     from facegate.commands.drift import show_drift  # noqa: PLC0415 - it needs the network
 
-    show_drift(as_json=as_json)
+    with opened() as storage:
+        show_drift(storage, as_json=as_json)
 
 
 @app.command()
