@@ -143,9 +143,9 @@ class Companion(nn.Module):
         """Return the layers that are followed by a ReLU."""
         return [layer for layer in self.layers if isinstance(layer, WholeConv)]
 
-    def input_steps(self) -> list[float]:
-        """Return the step of what comes into each of those layers."""
-        return [1 / GREY, *self.grains[:-1].tolist()]
+    def came(self, number: int) -> float:
+        """Return the step of what comes into layer `number`."""
+        return float(self.grains[number - 1]) if number else 1 / GREY
 
     def seen(self, pixels: Tensor) -> Tensor:
         """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1."""
@@ -155,7 +155,7 @@ class Companion(nn.Module):
 
     def after(self, number: int, x: Tensor) -> Tensor:
         """Take a map through layer `number` and its ReLU."""
-        y = self.convolutions()[number].apply_to(x, rounds=self.rounds, came=self.input_steps()[number])
+        y = self.convolutions()[number].apply_to(x, rounds=self.rounds, came=self.came(number))
         if not self.rounds:
             return functional.relu(y)
         rounded: Tensor = _Rounded.apply(y, self.grains[number].to(y.dtype))  # type: ignore[no-untyped-call]
@@ -173,8 +173,8 @@ class Companion(nn.Module):
         return self.values(x)
 
     def settle(self) -> None:
-        """Round every weight for good: then a checkpoint in half precision holds them, and so does an ONNX file."""
-        for layer, step in zip(self.convolutions(), self.input_steps(), strict=True):
-            layer.settle(step)
+        """Round every weight for good: then a checkpoint and an ONNX file hold them to the bit."""
+        for number, layer in enumerate(self.convolutions()):
+            layer.settle(self.came(number))
         self.narrow.settle(None)
         self.last.settle(None)

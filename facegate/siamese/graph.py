@@ -106,8 +106,8 @@ class Graph:
         step, grey = self.named("pixel", np.float32(1 / GREY)), self.named("grey", np.uint8(GREY))
         one, zero = self.named("one", np.float32(1)), self.named("zero", np.uint8(0))
         x = self.node("DequantizeLinear", self.node("QuantizeLinear", x, one, zero), step, grey)
-        for number, (layer, came) in enumerate(zip(companion.convolutions(), companion.input_steps(), strict=True)):
-            x = self.whole_conv(x, layer, f"{number}", came)
+        for number, layer in enumerate(companion.convolutions()):
+            x = self.whole_conv(x, layer, f"{number}", companion.came(number))
             step = self.named(f"{number}.grain", np.float32(companion.grains[number]))
             x = self.node("DequantizeLinear", self.node("QuantizeLinear", x, step, zero), step, zero)
         return self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")

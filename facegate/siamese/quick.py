@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegate.siamese.companion import TOP, Companion, WholeConv
-from facegate.siamese.sface import Chain, Layer
+from facegate.siamese.sface import BRIGHTER, Chain, Layer
 
 RIDGE: Final = 1e-4
 """Times the mean variance of what comes in."""
@@ -103,7 +103,7 @@ def _ridge(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 def _take_over(layer: Layer, solved: WholeConv) -> None:
     solved.weight.copy_(layer.weight.flip(1))
-    solved.bias.copy_(layer.bias + layer.weight.sum((1, 2, 3)) * (0.5 / 128))
+    solved.bias.copy_(layer.bias + layer.weight.sum((1, 2, 3)) * BRIGHTER)
 
 
 def _fill(layer: WholeConv, weight: Tensor, bias: Tensor, channels: slice = slice(None)) -> None:

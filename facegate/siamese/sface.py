@@ -17,10 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.companion import Companion
+from facegate.siamese.companion import GREY, Companion
 from facegate.siamese.shapes import SFACE, CompanionShape
 
 Values = NDArray[np.float64]
+BRIGHTER: Final = 0.5 / GREY
+"""So much more than a companion SFace sees: the one's grey is 128, the other's 127.5."""
 LAYERS: Final = ("Conv", "BatchNormalization", "PRelu", "Gemm")
 
 
@@ -69,7 +71,7 @@ class Chain:
 
     def first(self, seen: Tensor) -> Tensor:
         """Turn what a companion sees, blue, green, red in about -1 to 1, into what SFace's first layer is given."""
-        return seen.flip(1) + 0.5 / 128  # a companion's grey is 128, SFace's 127.5
+        return seen.flip(1) + BRIGHTER
 
 
 def read_sface(path: Path, shape: CompanionShape = SFACE) -> Chain:
