@@ -46,8 +46,11 @@ def train(  # noqa: PLR0917 - typer passes options by name
     companion: Annotated[
         Path | None, typer.Option("--companion", help="SFace's ONNX: made quick, it learns beside the start.")
     ] = None,
+    together: Annotated[
+        bool, typer.Option("--together/--start-stays", help="Beside a companion the start learns, too, or stays.")
+    ] = True,
     teacher: Annotated[
-        list[Path] | None, typer.Option("--teacher", help="Beside a start that learns itself: SFace's ONNX.")
+        list[Path] | None, typer.Option("--teacher", help="Of a start that learns alone: SFace's ONNX.")
     ] = None,
     teacher_weight: Annotated[
         float, typer.Option("--teacher-weight", min=0.0, help="What --teacher counts beside the start.")
@@ -58,11 +61,13 @@ def train(  # noqa: PLR0917 - typer passes options by name
     without: Annotated[list[str] | None, typer.Option("--without", help="A loss to leave out; repeatable.")] = None,
     head: Annotated[HeadName, typer.Option("--head", help="A further loss on who is who.")] = "none",
     name: Annotated[str, typer.Option("--name", help="Name of the new model.")] = "twin",
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Batches; 2500, of a start 7000.")] = None,
-    people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Batches; 4200, of a start alone 7000.")] = None,
+    people: Annotated[
+        int | None, typer.Option("--people", min=2, help="People in a batch; 128, of a start alone 64.")
+    ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0.0, help="Highest learning rate; 5e-4, of a start 1e-3.")
+        float | None, typer.Option("--rate", min=0.0, help="Highest learning rate; 5e-4, of a start alone 1e-3.")
     ] = None,
     frozen: Annotated[
         int | None, typer.Option("--frozen", min=0, max=26, help="First layers that stay; 3, of a start's blocks 2.")
@@ -90,19 +95,20 @@ def train(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.siamese.sface import read_sface  # noqa: PLC0415
+    from facegate.siamese.weights import alone  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
     require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
     default = plans.Recipe() if companion else plans.ITSELF
-    trunk, chain = begun(start, seed), read_sface(companion) if companion else None
+    trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=resume)
     with team() as mates:
-        taught_by = trunk if start_teaches and start != NOTHING and companion is None else None
+        taught_by = alone(trunk) if start_teaches and start != NOTHING and (together or companion is None) else None
         others = [companion] if companion else teacher or ()
         known = teachers(taught_by, others, out, mates, threads, weight=teacher_weight)
         if not known:
@@ -112,10 +118,11 @@ def train(  # noqa: PLR0917 - typer passes options by name
         plan = plans.Recipe(
             seed=seed,
             steps=steps or default.steps,
-            people=people,
+            people=people or default.people,
             pictures=pictures,
             rate=default.rate if rate is None else rate,
             companion=default.companion,
+            together=together,
             frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
             doors=doors,
             person=person,
@@ -149,10 +156,10 @@ def require_one_way(
     if companion and start == NOTHING:
         raise UnusableInputError("A companion learns beside a start, and --start none is none", "Leave out --companion")
     if companion and teachers:
-        raise UnusableInputError("A companion has one teacher, the network it is made of", "Leave out --teacher")
+        raise UnusableInputError("A companion's teacher is the network it is made of", "Leave out --teacher")
     if companion and not default_teaching:
         mend = "Leave out --teacher-weight and --start-does-not-teach"
-        raise UnusableInputError("A companion's one teacher is SFace, and counts in full", mend)
+        raise UnusableInputError("Start and SFace teach a part each, and count in full", mend)
     if companion is None and (frozen or 0) > BLOCKS:
         raise UnusableInputError(f"--frozen {frozen} is more than the start's {BLOCKS} blocks", "Give fewer")
 
@@ -172,14 +179,19 @@ def tell_of(trained: "Trained", written: Path, run: "dict[str, Any]", *, as_json
     """Say what came out of a run, and on what machine."""
     best = trained.candidates[0]
     if as_json:
-        first = next(each for each in trained.candidates if each.share == 0)
-        chosen = [{"share": each.share, "cost": each.cost(first), "plain": each.plain, "door": each.door}
-                  for each in trained.candidates]  # fmt: skip
+        first = next(each for each in trained.candidates if each.is_start)
+        chosen = [
+            {"share": each.share, "way": each.way, "cost": each.cost(first), "plain": each.plain, "door": each.door}
+            for each in trained.candidates
+        ]
         print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen, **run})
     else:
-        say(f"{written}: the best lies {best.share:.0%} of the way from the start to the trained")
+        if trained.trunk.companion is None:
+            say(f"{written}: the best lies {best.share:.0%} of the way from the start to the trained")
+        else:
+            say(f"{written}: the best start lies {best.way:.0%} of the way, and the companion weighs {best.share:g}")
         say(f"{run['seconds'] / 3600:.1f} hours on {run['machine']}, {run['device']} x {run['processes']}")
-    if best.share == 0:
+    if best.is_start:
         warn("nothing that was learnt is better than the start on held-out people")
 
 
@@ -235,11 +247,16 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
         )
 
 
-def begun(start: str, seed: int) -> "Trunk":
+def begun(start: str, seed: int, *, goes_on: bool = False) -> "Trunk":
     """Return the trunk to begin with: random, of an `.npz` file, of one of our ONNX files or of a checkpoint.
 
+    Args:
+        start: The file, or none.
+        seed: Of random weights.
+        goes_on: One with a companion will do: that goes on learning.
+
     Raises:
-        UnusableInputError: The file holds none, or one with a companion.
+        UnusableInputError: The file holds none, or one with a companion where none is to learn.
     """
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
     from facegate.siamese.weights import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
@@ -248,8 +265,8 @@ def begun(start: str, seed: int) -> "Trunk":
         return fresh_trunk(seed=seed)
     readers = {".onnx": read_onnx, ".pt": load_checkpoint}
     trunk = readers.get(Path(start).suffix, load_start)(Path(start))
-    if trunk.companion is not None:
-        raise UnusableInputError(f"{start} has a companion already", "Give face-reidentification-retail-0095")
+    if trunk.companion is not None and not goes_on:
+        raise UnusableInputError(f"{start} has a companion already", "Give --companion, too, or a start without one")
     return trunk
 
 

@@ -35,14 +35,14 @@ from facegate.siamese.recipe import (
 from facegate.siamese.selection import judged
 from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, taught
-from facegate.siamese.training import Progress, Run
+from facegate.siamese.training import Progress, Run, parts_learnt
 from facegate.siamese.weights import balanced, fresh_trunk
 
 FIGURES: Final = "figures.json"
 START: Final = "start"
 UNTRAINED: Final = "companion-untrained"
-COMPANIONS: Final = (1,)
-"""Who teaches a companion: SFace, the second of the teachers."""
+SFACE_ALONE: Final = (1,)
+"""Who teaches a companion whose start stays as it is: the second of the teachers."""
 SHARED: Final = ("seed", "steps", "people", "pictures", "bf16", "every", "workers", "mixtures", "mixed")
 """What a row in which the start learns itself has from the recipe as it is."""
 
@@ -74,6 +74,7 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
     """
     companions = {
         "recipe": plan,
+        "start-stays": replace(plan, together=False),
         "without-contrastive": replace(plan, contrastive=0.0),
         "without-teacher": replace(plan, anchor=0.0),
         "without-relations": replace(plan, relations=0.0),
@@ -87,9 +88,9 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
         "rounded-from-the-first-step": replace(plan, rounded=0.0),
         "rounded-at-the-end": replace(plan, rounded=1.0),
     }
-    rows = {name: Row(recipe, teachers=COMPANIONS) for name, recipe in companions.items()}
+    rows = {name: Row(recipe, teachers=None if recipe.together else SFACE_ALONE) for name, recipe in companions.items()}
     if len(sources) > 1:
-        rows |= {f"without-{name}": Row(plan, teachers=COMPANIONS, without=name) for name in sources}
+        rows |= {f"without-{name}": Row(plan, without=name) for name in sources}
     whole = replace(ITSELF, **{each: getattr(plan, each) for each in SHARED})
     rows |= {
         "whole-trunk": Row(replace(whole, frozen=0)),
@@ -173,7 +174,7 @@ def ablate(
             trunk = fresh_trunk(start.shape, seed=plan.seed) if row.fresh else beginning(start, row.recipe, companion)
             run = Run(
                 trunk.to(team.device),
-                collection_of(row, lessons, teachers, place, trunk.shape.learnt),
+                collection_of(row, lessons, teachers, place, sum(parts_learnt(trunk.shape, row.recipe))),
                 row.recipe,
                 place.folder / name,
                 team=team,

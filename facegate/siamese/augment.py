@@ -195,7 +195,7 @@ def something(crop: Crop, draw: np.random.Generator) -> Crop:
     return _paint(crop, middle + signs * reach + draw.normal(0, 4, (4, 2)), draw)
 
 
-WORN: Final[tuple[tuple[Effect, float], ...]] = ((mask, 0.22), (sunglasses, 0.07), (cap, 0.1), (something, 0.06))
+WORN: Final[tuple[tuple[Effect, float], ...]] = ((mask, 0.3), (sunglasses, 0.07), (cap, 0.1), (something, 0.06))
 LIGHTS: Final[tuple[Effect, ...]] = (dusk, dusk, glare, grey, infrared, infrared, back_light, side_light, tint)
 OPTICS: Final[tuple[Effect, ...]] = (motion_blur, soft_focus, few_pixels, few_pixels, noise)
 

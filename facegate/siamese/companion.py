@@ -70,31 +70,30 @@ class WholeConv(nn.Conv2d):
         self.levels = levels
         self.register_buffer("step", torch.zeros(outputs))
 
-    def steps(self, came: float | None = None) -> Tensor:
+    def steps(self, came: Tensor | None = None) -> Tensor:
         """Return the step of each channel out, (outputs,).
 
         Args:
             came: The step of what comes in, if that is in whole numbers too: then a bias in steps of both has to be a
                 whole number that is not too large.
         """
-        if bool(self.step.any()):
-            return self.step
         least = self.weight.detach().abs().flatten(1).amax(1) / self.levels
         if came is not None:
             least = torch.maximum(least, self.bias.detach().abs() / (came * MOST_BIAS))
         fraction, exponent = torch.frexp(least.clamp_min(2.0**-20))
-        return torch.ldexp((fraction * DETAIL).ceil() / DETAIL, exponent)
+        follows = torch.ldexp((fraction * DETAIL).ceil() / DETAIL, exponent)
+        return torch.where(self.step > 0, self.step, follows)  # asking whether it is fixed would wait for a GPU
 
     def numbers(self, steps: Tensor) -> Tensor:
         """Return the weights in steps, whole, as floats: (outputs, ...)."""
         return (self.weight.detach() / steps[:, None, None, None]).round().clamp(-self.levels, self.levels)
 
-    def bias_numbers(self, steps: Tensor, came: float) -> Tensor:
+    def bias_numbers(self, steps: Tensor, came: Tensor) -> Tensor:
         """Return the bias in steps of weights and input, whole, as floats: (outputs,)."""
         return (self.bias.detach() / (steps * came)).round()
 
     @torch.no_grad()
-    def settle(self, came: float | None) -> None:
+    def settle(self, came: Tensor | None) -> None:
         """Fix the steps, and round weights to them; and the bias, where what comes in is in steps too."""
         steps = self.steps(came)
         self.weight.copy_(self.numbers(steps) * steps[:, None, None, None])
@@ -102,17 +101,20 @@ class WholeConv(nn.Conv2d):
             self.bias.copy_(self.bias_numbers(steps, came) * (steps * came))
         self.step.copy_(steps)
 
-    def rounded(self, came: float | None) -> Tensor:
+    def rounded(self, came: Tensor | None) -> Tensor:
         """Return the weights as they are multiplied; their gradient is that of the weights themselves."""
         steps = self.steps(came)
         whole = self.numbers(steps) * steps[:, None, None, None]
         return self.weight + (whole - self.weight.detach()) if self.weight.requires_grad else whole
 
-    def apply_to(self, x: Tensor, *, rounds: bool, came: float | None = None) -> Tensor:
-        """Convolve, (n, c, h, w); where it learns, one of stride 2 takes every step, as `networks.Depthwise` does."""
+    def apply_to(self, x: Tensor, *, rounds: bool, came: Tensor | None = None) -> Tensor:
+        """Convolve, (n, c, h, w).
+
+        Where it learns on a processor, one of stride 2 takes every step, as `networks.Depthwise` does.
+        """
         weight = self.rounded(came) if rounds else self.weight
         step, pad = self.stride[0], self.padding[0]
-        if step == 1 or not (self.weight.requires_grad and torch.is_grad_enabled()):
+        if step == 1 or x.is_cuda or not (self.weight.requires_grad and torch.is_grad_enabled()):
             return functional.conv2d(x, weight, self.bias, step, pad, groups=self.groups)
         return functional.conv2d(x, weight, self.bias, 1, pad, groups=self.groups)[:, :, ::step, ::step]
 
@@ -143,9 +145,9 @@ class Companion(nn.Module):
         """Return the layers that are followed by a ReLU."""
         return [layer for layer in self.layers if isinstance(layer, WholeConv)]
 
-    def came(self, number: int) -> float:
-        """Return the step of what comes into layer `number`."""
-        return float(self.grains[number - 1]) if number else 1 / GREY
+    def came(self, number: int) -> Tensor:
+        """Return the step of what comes into layer `number`, of no dimension."""
+        return self.grains[number - 1] if number else self.grains.new_tensor(1 / GREY)
 
     def seen(self, pixels: Tensor) -> Tensor:
         """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1."""
@@ -178,3 +180,8 @@ class Companion(nn.Module):
             layer.settle(self.came(number))
         self.narrow.settle(None)
         self.last.settle(None)
+
+    def unsettle(self) -> None:
+        """Let the steps follow the weights again, so that these can learn on."""
+        for layer in (*self.convolutions(), self.narrow, self.last):
+            layer.step.zero_()

@@ -112,7 +112,7 @@ class Graph:
             x = self.node("DequantizeLinear", self.node("QuantizeLinear", x, step, zero), step, zero)
         return self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")
 
-    def whole_conv(self, x: str, layer: WholeConv, name: str, came: float | None = None) -> str:
+    def whole_conv(self, x: str, layer: WholeConv, name: str, came: Tensor | None = None) -> str:
         """Add a convolution with whole weights; what comes in has steps of `came`, or is float, as the product then."""
         own = layer.steps(came)
         whole, steps = self.named(f"{name}.weight", layer.numbers(own).numpy().astype(np.int8)), own.numpy()
@@ -121,7 +121,7 @@ class Graph:
             weight = self.node("Mul", self.node("Cast", whole, to=TensorProto.FLOAT), spread)
             return self.convolved(x, layer, weight, self.named(f"{name}.bias", layer.bias.detach().numpy()))
         weight = self.node("DequantizeLinear", whole, self.named(f"{name}.step", steps), axis=0)
-        bias_steps = self.named(f"{name}.bias_step", (steps * np.float32(came)).astype(np.float32))
+        bias_steps = self.named(f"{name}.bias_step", (own * came).numpy())
         bias = self.named(f"{name}.bias", layer.bias_numbers(own, came).numpy().astype(np.int32))
         return self.convolved(x, layer, weight, self.node("DequantizeLinear", bias, bias_steps, axis=0))
 

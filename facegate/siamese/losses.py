@@ -9,6 +9,7 @@ person at a distance of about 0.8; pulling them to 0 would undo what else it kno
 """
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 
 import torch
@@ -64,9 +65,18 @@ def batch_contrastive(
     return own + mean_of_hardest(losses[strangers], hardest)
 
 
-def anchor(templates: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean of 1 - cos to what a teacher said of the clean picture: (n, d), (n, d), both of unit length."""
-    return (1 - (templates * targets).sum(1)).mean()
+def anchor(templates: Tensor, targets: Tensor, parts: Sequence[int] = ()) -> Tensor:
+    """Return the mean of 1 - cos to what the teachers said of the clean picture: (n, d), (n, d).
+
+    Args:
+        templates: Of any length.
+        targets: Of any length.
+        parts: Values of each teacher, which add up to d: each part is held to its teacher by itself, and how much
+            the parts count beside each other is left free. None: one teacher.
+    """
+    lengths = list(parts) or [templates.shape[1]]
+    pairs = zip(torch.split(templates, lengths, 1), torch.split(targets, lengths, 1), strict=True)
+    return torch.stack([(1 - nn.functional.cosine_similarity(one, other)).mean() for one, other in pairs]).mean()
 
 
 def relations(templates: Tensor, teachers: Tensor) -> Tensor:

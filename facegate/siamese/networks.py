@@ -49,7 +49,7 @@ class Depthwise(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, h / stride, w / stride)."""
         step, _ = self.stride
-        if step == 1 or not self.weight.requires_grad:
+        if step == 1 or x.is_cuda or not self.weight.requires_grad:
             return super().forward(x)
         y = nn.functional.conv2d(x, self.weight, self.bias, 1, 1, groups=self.groups)
         return y[:, :, ::step, ::step]
@@ -63,7 +63,7 @@ class WholeMap(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, side, side) -> (n, c, 1, 1)."""
-        if self.bias is None or not self.weight.requires_grad:
+        if self.bias is None or x.is_cuda or not self.weight.requires_grad:
             return super().forward(x)
         return (x * self.weight[:, 0]).sum((2, 3), keepdim=True) + self.bias[:, None, None]
 
@@ -137,15 +137,14 @@ class Trunk(nn.Module):
         y: Tensor = self.gdw(self.act2(self.head(x)))
         return y
 
-    def learner(self, pixels: Tensor) -> Tensor:
-        """Return those values of a template that training changes: (n, 3, s, s) -> (n, learnt), not of unit length."""
-        values: Tensor = self.embed(self.features(pixels)) if self.companion is None else self.companion(pixels)
-        return values.flatten(1)
+    def values(self, pixels: Tensor) -> Tensor:
+        """Return the values of a template before they are brought to unit length: (n, 3, s, s) -> (n, d)."""
+        y: Tensor = self.embed(self.features(pixels))
+        return y.flatten(1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, size, size) -> (n, d), unit length."""
-        y = self.embed(self.features(pixels)).flatten(1)
-        return nn.functional.normalize(y, dim=1)
+        return nn.functional.normalize(self.values(pixels), dim=1)
 
 
 class Twins(nn.Module):

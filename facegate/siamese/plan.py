@@ -18,9 +18,10 @@ class Recipe:
         rate: Highest learning rate of AdamW; a warm-up, then half a cosine.
         warmup: Steps until it is reached.
         decay: Weight decay, of all but a projection that learns.
-        companion: A companion learns beside the start, which stays as it is; or the start itself learns.
-        frozen: So many first blocks of a start that learns, and all before them, stay as they are; of a companion so
-            many first layers.
+        companion: A companion learns beside the start; or the start learns alone.
+        together: Beside a companion the start learns, too; or it stays as it is.
+        frozen: So many first blocks of a start that learns alone, and all before them, stay as they are; where there is
+            a companion, so many of its first layers.
         rounded: From this share of the steps on a companion computes as in whole numbers.
         doors: Share of pictures that are augmented as at a door; the others are only shifted a little.
         near: Mated pairs closer than this distance are left alone.
@@ -42,20 +43,21 @@ class Recipe:
     """
 
     seed: int = 20261126
-    steps: int = 2500
-    people: int = 64
+    steps: int = 4200
+    people: int = 128
     pictures: int = 2
     rate: float = 5e-4
     warmup: int = 50
     decay: float = 1e-4
     companion: bool = True
+    together: bool = True
     frozen: int = 3
     rounded: float = 0.5
     doors: float = 0.5
     near: float = 0.75
     far: float = 1.25
     hardest: float = 0.05
-    contrastive: float = 0.5
+    contrastive: float = 1.0
     anchor: float = 2.0
     relations: float = 4.0
     person: float = 0.0
@@ -70,5 +72,5 @@ class Recipe:
     workers: int = 1
 
 
-ITSELF: Final = replace(Recipe(), companion=False, frozen=2, steps=7000, rate=1e-3, contrastive=1.0)
-"""The recipe for a start that learns itself."""
+ITSELF: Final = replace(Recipe(), companion=False, frozen=2, steps=7000, people=64, rate=1e-3)
+"""The recipe for a start that learns alone."""

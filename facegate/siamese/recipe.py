@@ -43,8 +43,8 @@ from facegate.siamese.quick import quickened
 from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, said_of, taught
-from facegate.siamese.training import CHECKPOINT, Progress, Run
-from facegate.siamese.weights import accompanied, balanced, between
+from facegate.siamese.training import CHECKPOINT, Progress, Run, parts_learnt
+from facegate.siamese.weights import accompanied, alone, balanced, between
 
 FACES: Final = 128
 """So many training people's pictures, as they are and as at a door, make a companion of SFace and weigh it."""
@@ -111,9 +111,9 @@ def train(
 
     Args:
         place: Where pictures are and work goes.
-        start: The trunk to begin with.
-        teachers: Whose templates of clean faces are kept or reached: of the companion SFace, else the start's own
-            network first.
+        start: The trunk to begin with; one with a companion goes on with it.
+        teachers: Whose templates of clean faces are kept or reached: the start's own network first, then SFace; of a
+            companion that learns alone SFace only.
         detector: Finds the faces, as at the door.
         recipe: Everything else that decides the run.
         chain: SFace, where a companion is to learn.
@@ -121,7 +121,7 @@ def train(
         say: Is told what is being done.
         report: Is told how training stands.
         team: This process among its peers; the leader alone aligns, asks the teachers, and chooses.
-        share: How far to go from the start to the trained; None: as held-out people choose.
+        share: How far to go from the start to the trained, or what a companion weighs; None: as held-out people choose.
 
     Returns:
         What came out; None in the processes that do not lead.
@@ -137,10 +137,12 @@ def train(
     team.wait()
     sources, missed = opened(place)
     faces = faces_of(sources, recipe.seed)
-    made = companion_of(chain, faces, place.folder, team, say) if chain is not None and recipe.companion else None
+    made = None
+    if chain is not None and recipe.companion:
+        made = start.companion or companion_of(chain, faces, place.folder, team, say)
     first = balanced(beginning(start, recipe, made), faces).to(team.device)
     lessons = (*sources, *mixtures(place, recipe))
-    targets = taught(lessons, teachers, place.crops_folder, first.shape.learnt, recipe)
+    targets = taught(lessons, teachers, place.crops_folder, sum(parts_learnt(first.shape, recipe)), recipe)
     shares = shares_of(lessons, recipe.mixed)
     collection = Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
     run = Run(first, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
@@ -150,9 +152,9 @@ def train(
     if not team.leads:
         return None
     say("choosing on held-out people")
-    start, trained = start.to(team.device), balanced(trained, faces)
+    start, trained = alone(start).to(team.device), balanced(trained, faces)
     candidates = choose(start, trained, sources, recipe.seed, share)
-    best = between(start, trained, candidates[0].share).cpu()
+    best = between(start, trained, candidates[0].share, candidates[0].way).cpu()
     if best.companion is not None:
         best.companion.settle()
     return Trained(best, candidates, sources, missed)
@@ -209,7 +211,10 @@ def beginning(start: Trunk, recipe: Recipe, companion: Companion | None = None) 
         return start
     if companion is None:
         raise UnusableInputError("There is no network to make a companion of", "Give SFace's ONNX file (--companion)")
-    return accompanied(start, companion)
+    trunk = accompanied(alone(start), companion)
+    if trunk.companion is not None:
+        trunk.companion.unsettle()
+    return trunk
 
 
 def check(place: Place, *, resume: bool) -> None:

@@ -25,7 +25,7 @@ from facegate.siamese import augment
 from facegate.siamese.corpus import Source, is_held_out
 from facegate.siamese.networks import Trunk, fed_to
 from facegate.siamese.training import HeldOut
-from facegate.siamese.weights import between, features_seen
+from facegate.siamese.weights import alone, between, features_seen
 
 MOST_LOSS: Final = 0.1
 """A candidate's FNMR on a source as it is may be so much above the start's, relatively."""
@@ -36,6 +36,10 @@ AS_GOOD: Final = 0.03
 """Costs so near to the lowest are no worse: about one standard error, where sources have some tens of misses."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+WAYS: Final = SHARES
+"""How far a start goes that learnt beside its companion."""
+Point = tuple[float, float]
+"""A share, and a way."""
 TARGET_FMR: Final = 1e-3
 LEAST_MATED: Final = 20
 """Sources with fewer mated comparisons say nothing."""
@@ -50,16 +54,23 @@ class Candidate:
     """A point between start and trained, and how it does on held-out people.
 
     Attributes:
-        share: 0 is the start, 1 the trained.
+        share: 0 is the start, 1 the trained; of a companion, what it weighs.
         plain: FNMR at FMR 1e-3 of each source, pictures as they are.
         door: The same, pictures as at a door.
         mated: Mated comparisons behind each.
+        way: How far the start went that stands beside the companion.
     """
 
     share: float
     plain: dict[str, float]
     door: dict[str, float]
     mated: dict[str, int]
+    way: float = 0.0
+
+    @property
+    def is_start(self) -> bool:
+        """It is the start itself."""
+        return self.share == self.way == 0
 
     def cost(self, start: "Candidate") -> float:
         """Return the misses in the geometric mean, 1 being the start's; each count is one higher, since it may be 0."""
@@ -83,14 +94,21 @@ def choose(
         seed: Of what happens to their pictures.
         wanted: The share that was chosen elsewhere; it leads, and the start alone stands beside it.
     """
-    shares = SHARES if wanted is None else (wanted, 0.0)
-    candidates = compared(candidate_templates(start, trained, shares), shares, sources, seed)
+    ways = WAYS if trained.companion is not None and moved(start, trained) else (0.0,)
+    points = [(share, way) for way in ways for share in SHARES] if wanted is None else [(wanted, ways[-1]), (0.0, 0.0)]
+    candidates = compared(candidate_templates(start, trained, points), points, sources, seed)
     return ranked(candidates) if wanted is None else candidates
+
+
+def moved(start: Trunk, trained: Trunk) -> bool:
+    """Tell whether the start itself learnt beside its companion."""
+    own = alone(trained).state_dict()
+    return any(not torch.equal(value, own[name]) for name, value in start.state_dict().items())
 
 
 def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates, the start among them: the leader, then those that lose nothing, the cheapest first."""
-    start = next(candidate for candidate in candidates if candidate.share == 0)
+    start = next(candidate for candidate in candidates if candidate.is_start)
 
     def loses(candidate: Candidate) -> bool:
         return any(
@@ -104,7 +122,7 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     ordered = sorted(candidates, key=lambda candidate: (loses(candidate), candidate.cost(start)))
     least = ordered[0].cost(start) + AS_GOOD  # the start loses nothing, so the first does not either
     as_good = [candidate for candidate in ordered if not loses(candidate) and candidate.cost(start) <= least]
-    leader = min(as_good, key=lambda candidate: candidate.share)
+    leader = min(as_good, key=lambda candidate: candidate.share + candidate.way)
     return [leader, *(candidate for candidate in ordered if candidate is not leader)]
 
 
@@ -135,12 +153,12 @@ def comparisons(source: Source, rows: NDArray[np.int64]) -> int:
 
 def judged(trunk: Trunk, share: float, sources: Sequence[Source], seed: int, most: int = MOST_PICTURES) -> Candidate:
     """Judge one trunk, on at most so many pictures of each source."""
-    return compared(lambda crops: [templates_of(trunk, crops)], (share,), sources, seed, most)[0]
+    return compared(lambda crops: [templates_of(trunk, crops)], [(share, 0.0)], sources, seed, most)[0]
 
 
 def compared(
     told: Callable[[Crops], list[Templates]],
-    shares: Sequence[float],
+    points: Sequence[Point],
     sources: Sequence[Source],
     seed: int,
     most: int = MOST_PICTURES,
@@ -149,13 +167,13 @@ def compared(
 
     Args:
         told: Turns crops into the templates of each.
-        shares: What they are called.
+        points: What they are called.
         sources: Whose held-out people judge.
         seed: Of what happens to their pictures.
         most: Pictures of each source.
     """
-    plain: list[dict[str, float]] = [{} for _ in shares]
-    door: list[dict[str, float]] = [{} for _ in shares]
+    plain: list[dict[str, float]] = [{} for _ in points]
+    door: list[dict[str, float]] = [{} for _ in points]
     mated: dict[str, int] = {}
     for source in sources:
         rows = judged_rows(source, most)
@@ -169,22 +187,26 @@ def compared(
         for rates_of, crops in ((plain, seen), (door, hard)):
             for mine, templates in zip(rates_of, told(crops), strict=True):
                 mine[source.name] = fnmr(templates, people)
-    return [Candidate(*each, mated) for each in zip(shares, plain, door, strict=True)]
+    return [
+        Candidate(share, seen, hard, mated, way) for (share, way), seen, hard in zip(points, plain, door, strict=True)
+    ]
 
 
-def candidate_templates(start: Trunk, trained: Trunk, shares: Sequence[float]) -> Callable[[Crops], list[Templates]]:
+def candidate_templates(start: Trunk, trained: Trunk, points: Sequence[Point]) -> Callable[[Crops], list[Templates]]:
     """Return what turns crops into the templates of each point between a start and a trained trunk.
 
-    With a companion all points see the same features, which are then made once.
+    All points with a companion see what that sees, and those of one way the same start: it is made once.
     """
-    trunks = [between(start, trained, share) for share in shares]
+    trunks = [between(start, trained, *point) for point in points]
     if trained.companion is None:
         return lambda crops: [templates_of(trunk, crops) for trunk in trunks]
     heads = [trunk.embed.weight.detach().flatten(1).cpu().numpy() for trunk in trunks]
+    own = {way: between(start, trained, 0.0, way) for _, way in points}
 
     def told(crops: Crops) -> list[Templates]:
-        features = features_seen(trained, crops)
-        made = [features[:, : head.shape[1]] @ head.T for head in heads]  # the start sees the first features alone
+        beside = features_seen(trained, crops)[:, trained.shape.head :]
+        seen = {way: np.hstack((features_seen(trunk, crops), beside)) for way, trunk in own.items()}
+        made = [seen[way][:, : head.shape[1]] @ head.T for (_, way), head in zip(points, heads, strict=True)]
         return [each / np.linalg.norm(each, axis=1, keepdims=True) for each in made]
 
     return told

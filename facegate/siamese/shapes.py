@@ -74,9 +74,11 @@ class TrunkShape:
         return self.head + (self.companion.dimension if self.companion else 0)
 
     @property
-    def learnt(self) -> int:
-        """Values of the template that training changes, the last ones: the companion's own if there is one, or all."""
-        return self.companion.dimension if self.companion else self.dimension
+    def parts(self) -> tuple[int, ...]:
+        """Values of the template that are the trunk's own, and after them those of its companion."""
+        if self.companion is None:
+            return (self.dimension,)
+        return self.dimension - self.companion.dimension, self.companion.dimension
 
     @property
     def last_map(self) -> int:

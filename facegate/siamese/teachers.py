@@ -53,6 +53,8 @@ def one_target(said: Sequence[Templates], dimension: int) -> Templates:
         raise UnusableInputError(
             "There is no teacher", "Give --teacher, or leave out what needs one: --without teacher"
         )
+    if len(said) > 1 and sum(each.shape[1] for each in said) == dimension:  # each teaches a part of its own
+        return np.asarray(np.hstack(said) / np.sqrt(len(said)), np.float32)
     if len(said) > 1 and said[0].shape[1] == dimension:
         return fit_merge(*said).targets(*said)
     if len(said) > 1 or said[0].shape[1] > dimension:

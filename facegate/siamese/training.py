@@ -3,8 +3,9 @@
 Picture k of batch n depends on the seed, n and k alone, so a run that was stopped goes on as if it had not been, and
 several processes draw the same batch and take a part each. What is written lies in the run's folder: `checkpoint.pt`
 (arrays only, read with `weights_only`), and `log.jsonl`, a line now and then.
-A companion learns alone, beside a start that stays as it is. Where the trunk itself learns, its first blocks may stay:
-they see edges and colours, and without them a picture costs a third.
+Start and companion learn together, each held to its own teacher, and to tell people apart by the sum of their scores;
+or the companion alone, or a start alone. Of a start alone the first blocks may stay: they see edges and colours, and
+without them a picture costs a third.
 On a GPU the student learns there, while as many workers as there are cores augment: 1.3 ms of a core a picture.
 """
 
@@ -30,6 +31,7 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
+from facegate.siamese.shapes import TrunkShape
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
@@ -91,9 +93,10 @@ class Run:
         if not (recipe.contrastive or recipe.anchor or recipe.relations or recipe.head is not Head.NONE):
             raise UnusableInputError("There is no loss left to learn from", "Leave out fewer (--without)")
         device = self._team.device
-        self.student = _thawed(copy.deepcopy(start).to(device), recipe.frozen)
+        self.student = _thawed(copy.deepcopy(start).to(device), recipe)
+        self._parts = parts_learnt(start.shape, recipe)
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
-        self.head = _head(collection, recipe, start.shape.learnt).to(device)
+        self.head = _head(collection, recipe, sum(self._parts)).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
         projection = self.student.embed.weight
@@ -195,7 +198,7 @@ class Run:
         contrastive = losses.batch_contrastive(
             templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
         )
-        anchored = losses.anchor(templates, batch.targets) if recipe.anchor else nothing
+        anchored = losses.anchor(templates, batch.targets, self._parts) if recipe.anchor else nothing
         related = losses.relations(templates, batch.targets) if recipe.relations else nothing
         if recipe.head is Head.ARCFACE:
             return contrastive, anchored, related, self.head(templates, batch.people)
@@ -207,7 +210,9 @@ class Run:
         """(m, 3, s, s) uint8 -> what is learnt of the templates, (m, learnt), unit length."""
         x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            x = self.student.learner(x)  # what lies before the first weight that learns keeps nothing for the way back
+            # What lies before the first weight that learns keeps nothing for the way back.
+            companion = None if self.recipe.together else self.student.companion
+            x = self.student.values(x) if companion is None else companion(x).flatten(1)
         return nn.functional.normalize(x.float(), dim=1)
 
     @torch.no_grad()
@@ -240,19 +245,24 @@ def _head(collection: Collection, recipe: Recipe, dimension: int) -> nn.Module:
     return losses.ArcFace(dimension, torch.from_numpy(groups))
 
 
-def _thawed(trunk: Trunk, frozen: int) -> Trunk:
-    """Let everything after the first `frozen` blocks learn, but the slopes: fixed, their gradient costs nothing.
+def parts_learnt(shape: TrunkShape, recipe: Recipe) -> tuple[int, ...]:
+    """Return how many values of a template each network that learns gives: the start, its companion, or both."""
+    return shape.parts if recipe.together or shape.companion is None else shape.parts[1:]
 
-    Where there is a companion, it alone learns, after its first `frozen` layers.
+
+def _thawed(trunk: Trunk, recipe: Recipe) -> Trunk:
+    """Let learn what the recipe says, but the slopes: fixed, their gradient costs nothing.
+
+    Where there is a companion the projection stays: it only lays the values of both side by side.
     """
     trunk = trunk.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stub
-    trunk.requires_grad_(requires_grad=trunk.companion is None)
+    trunk.requires_grad_(requires_grad=trunk.companion is None or recipe.together)
     stays: list[nn.Module]
     if trunk.companion is not None:
         trunk.companion.requires_grad_(requires_grad=True)
-        stays = list(trunk.companion.layers[:frozen])
+        stays = [*trunk.companion.layers[: recipe.frozen], trunk.embed]
     else:
-        stays = [trunk.stem, trunk.dw0, trunk.blocks[:frozen]] if frozen else []
+        stays = [trunk.stem, trunk.dw0, trunk.blocks[: recipe.frozen]] if recipe.frozen else []
     for part in (*stays, *(part for part in trunk.modules() if isinstance(part, nn.PReLU))):
         part.requires_grad_(requires_grad=False)
     return trunk

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
@@ -68,6 +69,17 @@ def accompanied(start: Trunk, companion: Companion) -> Trunk:
     return trunk.eval()
 
 
+def alone(trunk: Trunk) -> Trunk:
+    """Return a trunk without the companion beside it."""
+    if trunk.shape.companion is None:
+        return trunk
+    own, head = trunk.shape.parts[0], trunk.shape.head
+    bare = Trunk(replace(trunk.shape, dimension=own, companion=None))
+    state = {name: value for name, value in trunk.state_dict().items() if not name.startswith("companion.")}
+    bare.load_state_dict({**state, PROJECTION: state[PROJECTION][:own, :head]})
+    return bare.to(trunk.embed.weight.device).eval()
+
+
 def balanced(trunk: Trunk, crops: Crops) -> Trunk:
     """Return a trunk whose companion's values are as long as the trunk's own, in the mean: so both count the same.
 
@@ -77,11 +89,11 @@ def balanced(trunk: Trunk, crops: Crops) -> Trunk:
     """
     if trunk.companion is None:
         return trunk
-    done, learnt = copy.deepcopy(trunk), trunk.shape.learnt
+    done, last = copy.deepcopy(trunk), trunk.companion.shape.dimension
     values = features_seen(trunk, crops) @ trunk.embed.weight.detach().flatten(1).cpu().numpy().T
-    own, added = (float(np.linalg.norm(part, axis=1).mean()) for part in (values[:, :-learnt], values[:, -learnt:]))
+    own, added = (float(np.linalg.norm(part, axis=1).mean()) for part in (values[:, :-last], values[:, -last:]))
     with torch.no_grad():
-        done.embed.weight[-learnt:] *= own / max(added, 1e-9)
+        done.embed.weight[-last:] *= own / max(added, 1e-9)
     return done.eval()
 
 
@@ -158,20 +170,35 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
     return trunk.eval()
 
 
-def between(start: Trunk, trained: Trunk, share: float) -> Trunk:
-    """Return the trunk that lies a share of the way from a start to what was trained from it: 0 is the start.
+def between(start: Trunk, trained: Trunk, share: float, way: float = 0.0) -> Trunk:
+    """Return the trunk that lies between a start and what was trained from it: 0 is the start.
 
-    Where a companion stands beside the start, its values of the template are multiplied by the share, so that the
-    square of it counts in a score. Otherwise the weights lie between the two (Wortsman and others, CVPR 2022, WiSE-FT):
-    the line between often has points better than both ends, since less is forgotten.
+    The weights lie a share of the way between the two (Wortsman and others, CVPR 2022, WiSE-FT): the line between often
+    has points better than both ends, since less is forgotten. Where a companion stands beside the start, its values of
+    the template are multiplied by the share, so that the square of it counts in a score.
+
+    Args:
+        start: Without a companion.
+        trained: With or without one.
+        share: How far, or what the companion weighs.
+        way: How far the start itself goes where there is a companion.
     """
-    if trained.companion is not None:
-        if not share:
-            return copy.deepcopy(start).eval()
-        weighed = copy.deepcopy(trained)
-        with torch.no_grad():
-            weighed.embed.weight[-trained.shape.learnt :] *= share
-        return weighed.eval()
+    if trained.companion is None:
+        return _mixed(start, trained, share)
+    own = _mixed(start, alone(trained), way)
+    if not share:
+        return own
+    weighed = copy.deepcopy(trained)
+    state = weighed.state_dict()  # views of the weights
+    with torch.no_grad():
+        for name, value in own.state_dict().items():
+            if name != PROJECTION:
+                state[name].copy_(value)
+        weighed.embed.weight[-trained.companion.shape.dimension :] *= share
+    return weighed.eval()
+
+
+def _mixed(start: Trunk, trained: Trunk, share: float) -> Trunk:
     mixed, goal = copy.deepcopy(start), trained.state_dict()
     mixed.load_state_dict({name: value.lerp(goal[name], share) for name, value in start.state_dict().items()})
     return mixed.eval()

@@ -86,10 +86,14 @@ def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys
     assert card["dimension"] == 384
     network = out / "twin" / "network.onnx"
     assert network.stat().st_size < 8e6
-    again = ["--start", str(network), "--companion", str(sface), "--out", str(tmp_path / "again")]
+    on = ["--data", str(tmp_path / "people"), "--start", str(network), "--crops", str(out / "crops")]
     capsys.readouterr()
-    assert run(["models", "train", "--data", str(tmp_path / "people"), *again]) == 2
+    assert run(["models", "train", *on, "--out", str(tmp_path / "alone"), *few]) == 2
     assert "has a companion already" in capsys.readouterr().err
+    both = [*on, "--out", str(tmp_path / "on"), "--companion", str(sface), *few, "--start-stays"]
+    assert run(["models", "train", *both]) == 0
+    assert "making a companion" not in capsys.readouterr().err  # it goes on with the one that it has
+    assert load_checkpoint(tmp_path / "on" / "twin" / "network.pt").shape == ACCOMPANIED
 
 
 def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data, tmp_path, capsys):

@@ -78,6 +78,13 @@ def test_the_anchor_is_nothing_at_the_target_and_two_opposite_to_it():
     assert float(losses.anchor(templates, -templates)) == pytest.approx(2)
 
 
+def test_each_part_is_held_to_its_own_teacher_whatever_it_counts_beside_the_other():
+    draw = torch.Generator().manual_seed(0)
+    one, other, said = (torch.randn(5, 4, generator=draw) for _ in range(3))
+    held = losses.anchor(torch.cat((one, 3 * other), 1), torch.cat((one, said), 1), (4, 4))
+    assert float(held) == pytest.approx(float(losses.anchor(other, said)) / 2, abs=1e-6)
+
+
 def test_relations_ask_only_for_scores_and_not_for_directions():
     templates = drawn()
     turn, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))

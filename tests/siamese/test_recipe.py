@@ -13,6 +13,8 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import (
+    SHARES,
+    WAYS,
     Candidate,
     candidate_templates,
     judged,
@@ -24,14 +26,14 @@ from facegate.siamese.selection import (
 )
 from facegate.siamese.shapes import BlockShape, TrunkShape, accompanied_by
 from facegate.siamese.teaching import Teacher, said_of
-from facegate.siamese.weights import accompanied, between
+from facegate.siamese.weights import accompanied, alone, between
 from facegate.vision.align import ALIGNMENT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
 from tests.siamese.small_trunks import SHORT, small_chain, small_companion
 
 TINY = TrunkShape(128, 8, tuple(BlockShape(8, 16, 8, 2, 4) for _ in range(3)), 16, 24)
-PLAN = Recipe(steps=2, people=4, pictures=2, every=1, companion=False, frozen=1, bf16=False)
+PLAN = Recipe(steps=2, people=4, pictures=2, every=1, companion=False, together=False, frozen=1, bf16=False)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,37 @@ def test_a_companion_stands_where_there_is_none_yet_and_the_recipe_wants_one():
     assert recipe.beginning(given, Recipe(companion=False)) is given
     with pytest.raises(UnusableInputError, match="no network to make a companion of"):
         recipe.beginning(given, Recipe())
-    with pytest.raises(UnusableInputError, match="has a companion already"):
-        recipe.beginning(recipe.beginning(given, Recipe(), companion), Recipe(), companion)
+
+
+def test_a_start_with_a_companion_goes_on_with_it_and_its_steps_follow_the_weights_again():
+    given, companion = start(), small_companion()
+    companion.settle()
+    both = accompanied(given, companion)
+    again = recipe.beginning(both, Recipe(), both.companion)
+    assert again.shape == both.shape
+    assert not any(bool(layer.step.any()) for layer in again.companion.convolutions())
+    assert torch.equal(again.companion.layers[1].weight, companion.layers[1].weight)
+    assert bool(companion.layers[1].step.all())  # what was given stays
+    bare = alone(both)
+    assert bare.shape == given.shape
+    assert all(torch.equal(value, bare.state_dict()[name]) for name, value in given.state_dict().items())
+    assert alone(given) is given
+
+
+def test_start_and_companion_come_out_as_far_and_as_heavy_as_held_out_people_choose(data, tmp_path, crops):
+    def said(seen):
+        values = seen[:, ::11, ::11].reshape(len(seen), -1)[:, :12].astype(np.float32)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    trunk, place = start(), Place(data, tmp_path, crops)
+    teachers = [Teacher(lambda seen: templates_of(trunk, seen), ALIGNMENT), Teacher(said, ALIGNMENT)]
+    plan = replace(PLAN, companion=True, together=True)
+    trained, _ = train(place, plan=plan, teachers=teachers, chain=small_chain())
+    points = {(each.share, each.way) for each in trained.candidates}
+    assert points == {(share, way) for share in SHARES for way in WAYS}
+    whole, _ = train(place, plan=plan, teachers=teachers, chain=small_chain(), resume=True, share=0.5)
+    assert [(each.share, each.way) for each in whole.candidates] == [(0.5, 1.0), (0.0, 0.0)]
+    assert not torch.equal(whole.trunk.gdw.weight, start().gdw.weight)
 
 
 def test_a_companion_is_made_once_learns_and_comes_out_settled(data, tmp_path, crops):
@@ -141,9 +172,13 @@ def test_every_share_of_a_companion_is_judged_by_what_its_own_trunk_says():
     begun = start()
     trained = accompanied(begun, small_companion())
     crops = np.random.default_rng(0).integers(0, 256, (5, 128, 128, 3), np.uint8)
-    shares = (0.0, 0.5, 1.0)
-    for share, templates in zip(shares, candidate_templates(begun, trained, shares)(crops), strict=True):
-        assert templates == pytest.approx(templates_of(between(begun, trained, share), crops), abs=1e-5)
+    with torch.no_grad():
+        trained.gdw.weight.mul_(1 + torch.rand_like(trained.gdw.weight))
+    points = [(0.0, 0.0), (0.5, 0.0), (1.0, 0.5), (0.0, 1.0), (0.5, 1.0)]
+    told = candidate_templates(begun, trained, points)(crops)
+    for point, templates in zip(points, told, strict=True):
+        assert templates == pytest.approx(templates_of(between(begun, trained, *point), crops), abs=1e-5)
+    assert np.abs(told[0] - told[3]).max() > 1e-3
 
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():

@@ -94,7 +94,7 @@ def test_the_values_of_a_companion_follow_the_starts_as_they_are():
         added = companion(pixels(CROPS)).flatten(1)
         seen = both.embed(both.features(pixels(CROPS))).flatten(1)
         assert torch.allclose(seen, torch.cat((own, added), 1), atol=1e-5)
-        assert torch.equal(both.learner(pixels(CROPS)), added)
+        assert torch.equal(both.values(pixels(CROPS)), seen)
     for name, value in start.state_dict().items():
         assert name == "embed.weight" or torch.equal(both.state_dict()[name], value), name
 
