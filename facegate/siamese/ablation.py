@@ -171,7 +171,9 @@ def ablate(
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
             say(f"row {name}")
-            trunk = fresh_trunk(start.shape, seed=plan.seed) if row.fresh else beginning(start, row.recipe, companion)
+            trunk = balanced(beginning(start, row.recipe, companion), faces)
+            if row.fresh:
+                trunk = fresh_trunk(start.shape, seed=plan.seed)
             run = Run(
                 trunk.to(team.device),
                 collection_of(row, lessons, teachers, place, sum(parts_learnt(trunk.shape, row.recipe))),
