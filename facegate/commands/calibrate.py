@@ -156,7 +156,7 @@ def draw(
     Raises:
         NotReadyError: Nothing was ever measured of the model.
     """
-    from facegate.verifier.library import replace_file  # noqa: PLC0415
+    from facegate.verifier.files import replace_file  # noqa: PLC0415
     from facegate.verifier.thresholds import scores_of  # noqa: PLC0415
     from facegate.vision.chart import Curve, chart, png  # noqa: PLC0415
 

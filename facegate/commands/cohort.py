@@ -26,7 +26,8 @@ def cohort(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese import cohort as strangers  # noqa: PLC0415
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
     from facegate.siamese.material import FeatureNetwork  # noqa: PLC0415
-    from facegate.verifier.library import CARD, NETWORK, read_card, replace_file  # noqa: PLC0415
+    from facegate.verifier.files import replace_file  # noqa: PLC0415
+    from facegate.verifier.library import CARD, NETWORK, read_card  # noqa: PLC0415
 
     card, trunk = read_card(model), read_onnx(model / NETWORK)
     network = FeatureNetwork(trunk, load_settings().verifier.threads)

@@ -220,7 +220,7 @@ def draw(
     source: str,
 ) -> None:
     """Draw histograms and DET curves into a file."""
-    from facegate.verifier.library import replace_file  # noqa: PLC0415
+    from facegate.verifier.files import replace_file  # noqa: PLC0415
     from facegate.vision.chart import Curve, chart, png  # noqa: PLC0415
 
     curves = []

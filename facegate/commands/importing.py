@@ -87,7 +87,7 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
 
 def fetch_known(name: str, known: "Published", url: str, people: Path | None, *, as_json: bool) -> None:
     """Fetch a network whose digest is pinned, and put it where it belongs."""
-    from facegate.verifier.library import replace_file  # noqa: PLC0415
+    from facegate.verifier.files import replace_file  # noqa: PLC0415
     from facegate.verifier.publishers import Kind  # noqa: PLC0415
 
     if known.kind is not Kind.DETECTOR:

@@ -288,7 +288,7 @@ def teachers(
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
     from facegate.siamese.teaching import Teacher  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
-    from facegate.verifier.library import digest_of  # noqa: PLC0415
+    from facegate.verifier.files import digest_of  # noqa: PLC0415
 
     networks = [out / "start.onnx"] if start is not None else []
     if start is not None and mates.leads:
@@ -327,7 +327,8 @@ def write(trained: "Trained", name: str, origin: str, out: Path, detector: "Face
     from facegate.siamese.teaching import blocks  # noqa: PLC0415
     from facegate.siamese.weights import checkpoint_of  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
-    from facegate.verifier.library import CHECKPOINT, NETWORK, Card, digest_of, write_model  # noqa: PLC0415
+    from facegate.verifier.files import digest_of  # noqa: PLC0415
+    from facegate.verifier.library import CHECKPOINT, NETWORK, Card, write_model  # noqa: PLC0415
     from facegate.verifier.scoring import Tally, calibrated  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from facegate.daemon.voice import Channel
 from facegate.mqtt.homeassistant import Announcement, announcements, withdrawals
 from facegate.mqtt.topics import Topics
 from facegate.settings import Settings
-from facegate.verifier.library import replace_file
+from facegate.verifier.files import replace_file
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, digest_of, write_model
+from facegate.verifier.files import digest_of
+from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, write_model
 from facegate.verifier.photos import Photo, PhotoReader
 from facegate.verifier.probing import Probe, probe
 from facegate.verifier.scoring import Tally, calibrated

@@ -17,9 +17,7 @@ the history is empty.
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ from facegate.storage.champions import Champion, Lead
 from facegate.storage.opening import ChampionsAtRest
 from facegate.storage.photos import CONFIRMED, ENROLLED
 from facegate.verifier.extractor import TEMPLATES, InputContract, OnnxExtractor
+from facegate.verifier.files import digest_of, replace_file
 from facegate.verifier.learned import read_learned
 
 CARD: Final = "model.json"
@@ -365,28 +364,6 @@ def calibration_document(calibration: Calibration) -> bytes:
     document = calibration.to_json()
     curve = ",\n".join(f"  {json.dumps(knot)}" for knot in document.pop("curve"))
     return f'{json.dumps(document, indent=1)[:-2]},\n "curve": [\n{curve}\n ]\n}}\n'.encode()
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file in one move: readers see the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o644)  # nothing in a model is secret, and a wheel is built from such files
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(path: Path, digest: str) -> None:

@@ -39,18 +39,9 @@ from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
 from facegate.verifier import shelf
+from facegate.verifier.files import digest_of
 from facegate.verifier.learned import LEARNED, Learned
-from facegate.verifier.library import (
-    CALIBRATION,
-    CARD,
-    CHECKPOINT,
-    NETWORK,
-    Card,
-    Library,
-    Model,
-    digest_of,
-    write_model,
-)
+from facegate.verifier.library import CALIBRATION, CARD, CHECKPOINT, NETWORK, Card, Library, Model, write_model
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
 from facegate.verifier.strangers import keep_strangers, strangers_of

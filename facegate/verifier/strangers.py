@@ -16,7 +16,8 @@ import numpy as np
 from facegate.core.comparison import Templates
 from facegate.errors import NotReadyError
 from facegate.settings import Settings
-from facegate.verifier.library import Model, replace_file
+from facegate.verifier.files import replace_file
+from facegate.verifier.library import Model
 
 FOLDER: Final = "strangers"
 MOST_BYTES: Final = 64_000_000

@@ -175,7 +175,7 @@ def test_the_published_detector_is_put_where_the_setting_can_name_it(mirror, mon
 def test_the_published_weights_of_reid_0095_become_the_network_of_open_1_to_the_last_byte(mirror, capsys):
     from facegate.resources import shipped
     from facegate.siamese.export import bytes_of_trunk, read_onnx
-    from facegate.verifier.library import digest_of
+    from facegate.verifier.files import digest_of
     from facegate.verifier.publishers import PUBLISHED
 
     network = shipped("models") / "verifier" / "open-1" / "network.onnx"

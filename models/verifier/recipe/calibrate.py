@@ -19,15 +19,8 @@ from facegate.siamese.corpus import Source, align_source, read_source
 from facegate.siamese.selection import untouched_rows
 from facegate.siamese.teaching import blocks
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.library import (
-    CALIBRATION,
-    CARD,
-    NETWORK,
-    calibration_document,
-    digest_of,
-    read_card,
-    replace_file,
-)
+from facegate.verifier.files import digest_of, replace_file
+from facegate.verifier.library import CALIBRATION, CARD, NETWORK, calibration_document, read_card
 from facegate.verifier.scoring import Tally, calibrated
 from facegate.vision.detect import YuNetDetector
 from models.verifier.recipe.open_1 import kept, wrong_names

@@ -19,7 +19,8 @@ from facegate.siamese.export import write_onnx
 from facegate.siamese.teaching import blocks
 from facegate.siamese.weights import load_start
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.library import NETWORK, Card, digest_of, write_model
+from facegate.verifier.files import digest_of
+from facegate.verifier.library import NETWORK, Card, write_model
 from facegate.verifier.scoring import Tally, calibrated
 from facegate.verifier.selftest import PROOF, prove
 from facegate.vision.detect import YuNetDetector
