@@ -16,7 +16,7 @@ import numpy as np
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.batches import Collection
-from facegate.siamese.corpus import Source, labels_of, training_rows
+from facegate.siamese.corpus import Source
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import ITSELF, Recipe
@@ -24,17 +24,17 @@ from facegate.siamese.processes import Team
 from facegate.siamese.recipe import (
     Place,
     beginning,
+    collected,
     companion_of,
     faces_of,
     mixtures,
     opened,
     prepare,
-    shares_of,
     source_names,
 )
 from facegate.siamese.selection import judged
 from facegate.siamese.sface import Chain
-from facegate.siamese.teaching import Teacher, taught
+from facegate.siamese.teaching import Teacher
 from facegate.siamese.training import Progress, Run, parts_learnt
 from facegate.siamese.weights import balanced, fresh_trunk
 
@@ -192,12 +192,11 @@ def collection_of(
     row: Row, sources: tuple[Source, ...], teachers: Sequence[Teacher], place: Place, dimension: int
 ) -> Collection:
     """Return what a row learns from; a source that is left out is never drawn."""
-    shares = shares_of(sources, row.recipe.mixed) * np.array([source.name != row.without for source in sources])
     asked = teachers if row.teachers is None else [teachers[number] for number in row.teachers]
     elsewhere = not row.recipe.companion and row.teachers is not None and 0 not in row.teachers
     space = teachers[0] if elsewhere else None
-    targets = taught(sources, asked, place.crops_folder, dimension, row.recipe, space=space)
-    return Collection(sources, labels_of(sources), training_rows(sources), targets, shares)
+    every = collected(sources, asked, place, dimension, row.recipe, space=space)
+    return replace(every, weights=every.weights * np.array([source.name != row.without for source in sources]))
 
 
 def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe, folder: Path) -> Figures:

@@ -142,9 +142,7 @@ def train(
         made = start.companion or companion_of(chain, faces, place.folder, team, say)
     first = balanced(beginning(start, recipe, made), faces).to(team.device)
     lessons = (*sources, *mixtures(place, recipe))
-    targets = taught(lessons, teachers, place.crops_folder, sum(parts_learnt(first.shape, recipe)), recipe)
-    shares = shares_of(lessons, recipe.mixed)
-    collection = Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
+    collection = collected(lessons, teachers, place, sum(parts_learnt(first.shape, recipe)), recipe)
     run = Run(first, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
         say(f"going on at step {run.step}" if run.resume() else "starting anew: there is no checkpoint")
@@ -158,6 +156,25 @@ def train(
     if best.companion is not None:
         best.companion.settle()
     return Trained(best, candidates, sources, missed)
+
+
+def collected(
+    lessons: tuple[Source, ...],
+    teachers: Sequence[Teacher],
+    place: Place,
+    dimension: int,
+    recipe: Recipe,
+    *,
+    space: Teacher | None = None,
+) -> Collection:
+    """Return what is learnt from: pictures, who is on them, and what the teachers say, float32 (n, dimension).
+
+    Raises:
+        UnusableInputError: Something is to be learnt of teachers, and there are none that fit.
+    """
+    targets = taught(lessons, teachers, place.crops_folder, dimension, recipe, space=space)
+    shares = shares_of(lessons, recipe.mixed)
+    return Collection(lessons, labels_of(lessons), training_rows(lessons), targets, shares)
 
 
 def faces_of(sources: Sequence[Source], seed: int) -> Crops:
