@@ -25,6 +25,12 @@ def calibrate(
     people: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="A folder that holds a folder of photos a person.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            "--groups", metavar="FILE.tsv", help="The group that fares worst sets all: person, tab, group, a line."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="Name of a model; empty: the one in charge.")] = "",
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw score histograms and DET curves.")
@@ -43,7 +49,9 @@ def calibrate(
     check_plot(plot)
     settings = load_settings()
     if people is not None:
-        renew(people, model)
+        renew(people, model, groups)
+    elif groups is not None:
+        raise UnusableInputError("--groups tells of people whom nobody named", "Name their folder: calibrate DIR")
     chosen = library_of(settings).load(model)
     calibration, strangers = chosen.calibration, strangers_for(chosen, settings)
     arming, doors = enrolled(chosen, settings, strangers)
@@ -99,21 +107,23 @@ def enrolled(model: "Model", settings: Settings, strangers: "Templates | None") 
     return measured(roster.references, model.calibration, strangers), dict(roster.doors)
 
 
-def renew(people: Path, name: str) -> None:
+def renew(people: Path, name: str, listing: Path | None) -> None:
     """Calibrate a model on photos; it gets a folder of its own beside the shipped one, with the same network."""
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
+    from facegate.verifier.groups import read_groups  # noqa: PLC0415
     from facegate.verifier.importing import add_to, calibrate_on  # noqa: PLC0415
     from facegate.verifier.library import CALIBRATION, NETWORK, library_of  # noqa: PLC0415
     from facegate.verifier.photos import open_reader, people_in  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF  # noqa: PLC0415
 
     settings = load_settings()
+    groups = None if listing is None else read_groups(listing)
     found = people_in(people)
     model, reader = open_reader(settings, name)
     photos = iter(read_with_progress(reader, [path for own in found.values() for path in own]))
     read = {person: [next(photos) for _ in own] for person, own in found.items()}
     source = f"{people.name}: {len(found)} people, {sum(map(len, found.values()))} photos of this installation"
-    calibration = calibrate_on(model.card, read, source)
+    calibration = calibrate_on(model.card, read, source, groups)
     made_anew = {NETWORK, CALIBRATION, PROOF}
     more = {file: (model.folder / file).read_bytes() for file in model.card.files if file not in made_anew}
     add_to(
@@ -178,6 +188,8 @@ def show(document: dict[str, Any], calibration: "Calibration") -> None:
         f" of {calibration.people} people ({calibration.source})\n"
         f"lowest FMR that these support: {calibration.floor:.1e}"
     )
+    if (group := calibration.worst_group) is not None:
+        say(f"every FMR is that among {group.name}: there strangers match {group.ratio:.1f} times as often as at large")
     print_table(
         "Threshold by the share of strangers who may be taken for anybody enrolled, and the references enrolled",
         ("share of strangers", *(f"{count} references" for count in REFERENCES), "FNMR at 1 reference"),

@@ -9,12 +9,15 @@ how many people there were.
 A gallery of N references lets a stranger try N times, and a visit of k frames k times each: 1 - (1 - FMR)^(N k) of
 strangers score this high against anybody. For shares as small as are asked for that is N k FMR, which bounds it
 whatever the comparisons have in common.
+
+Who looks for a way in need not be anybody: strangers of one's own group, of one sex or region, are taken for one more
+often than strangers at large. Where a group was seen to fare worse than all, the curve is that group's.
 """
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -55,6 +58,23 @@ class Mated:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstGroup:
+    """The group whose members are taken for one another most often, and how many times as often as people at large."""
+
+    name: str
+    ratio: float
+
+    def __post_init__(self) -> None:
+        """Refuse a ratio that would make a door laxer, or is no number.
+
+        Raises:
+            UnusableCalibrationError: It is below 1, or infinite.
+        """
+        if not 1.0 <= self.ratio < math.inf:
+            raise UnusableCalibrationError(f"a worst group that fares {self.ratio} times as badly")
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What one model's scores mean.
 
@@ -65,6 +85,7 @@ class Calibration:
         non_mated: How many non-mated comparisons there were.
         knots: The FMR curve, scores ascending, FMR falling.
         mated: The same of the mated comparisons.
+        worst_group: Whose curve it is, as far as strangers' scores were seen; None: that of everybody.
     """
 
     model: str
@@ -73,6 +94,7 @@ class Calibration:
     non_mated: int
     knots: tuple[Knot, ...]
     mated: Mated
+    worst_group: WorstGroup | None = None
 
     def __post_init__(self) -> None:
         """Refuse a curve that is empty, not finite or not monotone.
@@ -91,6 +113,22 @@ class Calibration:
     def floor(self) -> float:
         """The lowest FMR that the counts support, about 3/n."""
         return self.knots[-1].fmr
+
+    def set_by(self, group: WorstGroup) -> "Calibration":
+        """Return the calibration of everybody as that of a group: every FMR rises by the group's ratio, up to 1.
+
+        The ratio is known at one threshold, where a group as small as it is still has false matches to count, and is
+        taken for that of all. Above every score that was seen there is nothing to multiply: the rule of three stays.
+
+        Raises:
+            UnusableCalibrationError: It is a group's already.
+        """
+        if self.worst_group is not None:
+            raise UnusableCalibrationError(f"the calibration is set by {self.worst_group.name} already")
+        raised = tuple(
+            replace(knot, fmr=min(1.0, knot.fmr * group.ratio)) if knot.reached else knot for knot in self.knots
+        )
+        return replace(self, knots=raised, worst_group=group)
 
     @property
     def measured(self) -> bool:
@@ -202,6 +240,7 @@ class Calibration:
             "people": self.people,
             "non_mated": self.non_mated,
             "mated": self.mated.comparisons,
+            "worst_group": None if self.worst_group is None else asdict(self.worst_group),
             "curve": [
                 {"score": knot.score, "reached": knot.reached, "fmr": knot.fmr, "fnmr": missed}
                 for knot, missed in zip(self.knots, self.mated.fnmr, strict=True)
@@ -218,7 +257,7 @@ def from_json(document: Mapping[str, Any]) -> Calibration:
     try:
         if document["format"] != FORMAT:
             raise UnusableCalibrationError(f"calibration of format {document['format']}, not {FORMAT}")
-        curve = document["curve"]
+        curve, group = document["curve"], document.get("worst_group")  # it is not in documents of earlier versions
         return Calibration(
             model=str(document["model"]),
             source=str(document["source"]),
@@ -226,6 +265,7 @@ def from_json(document: Mapping[str, Any]) -> Calibration:
             non_mated=int(document["non_mated"]),
             knots=tuple(Knot(float(at["score"]), int(at["reached"]), float(at["fmr"])) for at in curve),
             mated=Mated(int(document["mated"]), tuple(float(at["fnmr"]) for at in curve)),
+            worst_group=None if group is None else WorstGroup(str(group["name"]), float(group["ratio"])),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise UnusableCalibrationError(f"no calibration: {error!r}") from error

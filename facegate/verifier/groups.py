@@ -1,21 +1,26 @@
-"""Error rates by group of people: whether the shipped threshold holds for everybody.
+"""Error rates by group of people: whether the shipped threshold holds for everybody, and whom it has to hold for.
 
 A group's FMR is that of non-mated comparisons within the group: a stranger of one's own group is the one who is most
 often taken for one. Its ratio to the FMR of all non-mated comparisons tells how far the whole's figure flatters it.
+A few people look alike by chance: a group counts as faring worse only where draws of its people say so.
 """
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.calibration import Calibration, WorstGroup
 from facegate.core.counted import NotEnoughScoresError
 from facegate.core.resampling import Draw, bounds_of, trial_of
 from facegate.errors import UnusableInputError
 from facegate.verifier.evaluation import LEAST_PEOPLE, SEED, Scored, share
+
+TELLING_FMR: Final = 1e-3
+"""Groups are held against the whole at the threshold for this: a stricter one leaves small groups no false matches."""
 
 
 def read_groups(listing: Path) -> dict[str, str]:
@@ -70,6 +75,49 @@ def by_group(scored: Scored, names: Sequence[str], groups: Mapping[str, str], th
         "people_without_group": int((group_of == "").sum()),
         "means": "FMR within the group; ratio to the FMR of all non-mated comparisons",
     }
+
+
+def set_by_worst(
+    calibration: Calibration, scored: Scored, names: Sequence[str], groups: Mapping[str, str]
+) -> Calibration:
+    """Return the calibration of people as that of the group among them that fares worst; as it is where none does.
+
+    Args:
+        calibration: Of everybody there.
+        scored: All comparisons of the same people.
+        names: Of the people, in their order.
+        groups: Group of each person.
+
+    Raises:
+        UnusableInputError: Nobody is in a group, or there are too few comparisons to tell.
+    """
+    threshold = calibration.threshold(TELLING_FMR)
+    if threshold is None:
+        raise UnusableInputError(
+            f"{calibration.non_mated} non-mated comparisons are too few to hold groups against",
+            "Give photos of more people, or leave out --groups",
+        )
+    found = by_group(scored, names, groups, threshold)
+    worst = worst_group(found["by_group"], found["whole_fmr"]["rate"])
+    return calibration if worst is None else calibration.set_by(worst)
+
+
+def worst_group(rows: Mapping[str, Mapping[str, Any]], whole: float) -> WorstGroup | None:
+    """Return the group that fares worst, of those that fare worse than the whole by more than chance.
+
+    Args:
+        rows: Figures of each group at one threshold, as `by_group` gives them.
+        whole: FMR of everybody there.
+
+    Returns:
+        None where no group does: its lower bound over people is not above the whole's FMR, or it has too few people.
+    """
+    worse = {
+        name: fmr["rate"] / whole
+        for name, row in rows.items()
+        if whole and (fmr := row["fmr"]) and fmr["people_lower"] is not None and fmr["people_lower"] > whole
+    }
+    return max((WorstGroup(*one) for one in worse.items()), key=lambda group: group.ratio, default=None)
 
 
 def _group(scored: Scored, members: NDArray[np.bool_], threshold: float, whole: float) -> dict[str, Any]:

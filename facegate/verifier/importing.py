@@ -18,8 +18,10 @@ from facegate.core.calibration import Calibration
 from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
+from facegate.verifier.allpairs import score_people
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.files import digest_of
+from facegate.verifier.groups import set_by_worst
 from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, write_model
 from facegate.verifier.photos import Photo, PhotoReader
 from facegate.verifier.probing import Probe, probe
@@ -113,11 +115,20 @@ def milliseconds(network: Path, contract: InputContract) -> float:
     return round(1000 * float(np.median(taken)), 2)
 
 
-def calibrate_on(card: Card, people: Mapping[str, Sequence[Photo]], source: str) -> Calibration:
+def calibrate_on(
+    card: Card, people: Mapping[str, Sequence[Photo]], source: str, groups: Mapping[str, str] | None = None
+) -> Calibration:
     """Return the calibration of a model by photos of people.
 
+    Args:
+        card: Of the model.
+        people: Their photos.
+        source: Which people and photos, for a person to read.
+        groups: Group of each person, if the one that fares worst is to set the curve.
+
     Raises:
-        UnusableInputError: The photos show too few people, or give no mated or no non-mated comparisons.
+        UnusableInputError: The photos show too few people, give no mated or no non-mated comparisons, or are too few
+            to tell groups by.
     """
     usable = [(number, photo.template) for number, own in enumerate(people.values()) for photo in own
               if photo.template is not None]  # fmt: skip
@@ -130,11 +141,12 @@ def calibrate_on(card: Card, people: Mapping[str, Sequence[Photo]], source: str)
     tally = Tally()
     tally.add(np.stack([template for _, template in usable]), np.array([number for number, _ in usable]))
     try:
-        return calibrated(tally, model=card.id, source=source, people=seen)
+        whole = calibrated(tally, model=card.id, source=source, people=seen)
     except NotEnoughScoresError as error:
         raise UnusableInputError(
             "The photos give no comparisons of one of the two kinds", "Give several people, some with two photos"
         ) from error
+    return whole if groups is None else set_by_worst(whole, score_people(people), list(people), groups)
 
 
 def with_figures(candidate: Candidate, calibration: Calibration, people: Mapping[str, Sequence[Photo]]) -> Candidate:

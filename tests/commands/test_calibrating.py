@@ -125,6 +125,30 @@ def test_a_new_calibration_lies_beside_the_shipped_model_and_is_in_force(tmp_pat
     assert json.loads(capsys.readouterr().out)["calibration"]["people"] == 10
 
 
+def test_groups_are_told_of_people_who_are_named_and_of_enough_of_them(tmp_path, capsys):
+    people = people_folder(tmp_path / "people", count=10)
+    listing = tmp_path / "groups.tsv"
+    listing.write_text("".join(f"{place.name}\tall\n" for place in sorted(people.iterdir())))
+    for arguments, problem in (
+        (["calibrate", "--groups", str(listing)], "calibrate DIR"),
+        (["calibrate", str(people), "--groups", str(listing)], "too few to hold groups against"),
+        (["calibrate", str(people), "--groups", str(tmp_path / "none.tsv")], "cannot be read"),
+    ):
+        capsys.readouterr()
+        assert run(arguments) == 2
+        told = capsys.readouterr().err
+        assert problem in told
+        assert told.count("\n") == 1
+    assert not load_settings().models_dir.exists() or not any(load_settings().models_dir.iterdir())
+
+
+def test_the_shipped_curve_is_that_of_the_group_that_fares_worst_and_says_so(capsys):
+    group = calibrated(capsys)["worst_group"]
+    assert group["ratio"] > 1
+    assert run(["calibrate"]) == 0
+    assert f"every FMR is that among {group['name']}" in capsys.readouterr().out
+
+
 def test_a_learned_model_that_is_calibrated_anew_keeps_what_belongs_to_it(tmp_path, capsys):
     shipped = library_of(load_settings()).load()
     copy = load_settings().models_dir / "home"

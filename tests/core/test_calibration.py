@@ -11,6 +11,7 @@ from facegate.core.calibration import (
     Knot,
     Mated,
     UnusableCalibrationError,
+    WorstGroup,
     calibrate,
     from_json,
     unmeasured,
@@ -163,3 +164,29 @@ def test_what_is_no_number_has_no_threshold():
 def test_an_endless_count_is_no_calibration():
     with pytest.raises(UnusableCalibrationError):
         from_json({**CALIBRATION.to_json(), "people": math.inf})
+
+
+@given(st.floats(1, 50), any_score, st.floats(1e-4, 0.5))
+def test_a_group_that_fares_worse_sets_a_curve_that_is_so_many_times_as_high(ratio, score, target):
+    raised = CALIBRATION.set_by(WorstGroup("some", ratio))
+    unseen = score >= CALIBRATION.knots[-1].score  # no stranger ever scored so high
+    assert raised.fmr(score) == pytest.approx(min(1.0, (1 if unseen else ratio) * CALIBRATION.fmr(score)))
+    assert raised.fmr(raised.threshold(target)) <= target
+    assert raised.floor == CALIBRATION.floor
+    assert raised.counted_non_mated().at_or_above(score) == CALIBRATION.counted_non_mated().at_or_above(score)
+    assert raised.worst_group == WorstGroup("some", ratio)
+    assert from_json(json.loads(json.dumps(raised.to_json()))) == raised
+
+
+def test_a_calibration_is_set_by_one_group_and_by_none_that_fares_better():
+    with pytest.raises(UnusableCalibrationError, match="set by some already"):
+        CALIBRATION.set_by(WorstGroup("some", 2)).set_by(WorstGroup("others", 3))
+    for ratio in (0.5, math.inf, math.nan):
+        with pytest.raises(UnusableCalibrationError, match="worst group"):
+            WorstGroup("some", ratio)
+
+
+def test_a_calibration_of_an_earlier_version_knows_of_no_groups():
+    document = CALIBRATION.to_json()
+    assert document.pop("worst_group") is None
+    assert from_json(document) == CALIBRATION

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from facegate.core import rates
+from facegate.core.calibration import calibrate
 from facegate.errors import UnusableInputError
 from facegate.verifier.allpairs import score_people
-from facegate.verifier.groups import by_group, read_groups
+from facegate.verifier.groups import TELLING_FMR, by_group, read_groups, set_by_worst, worst_group
 from facegate.verifier.photos import Photo
 
 NAMES = [f"p{at}" for at in range(30)]
@@ -89,3 +90,47 @@ def test_a_list_of_groups_is_read(tmp_path):
     assert read_groups(tmp_path / "groups.tsv") == {"p0": "near", "p1": "far away"}
     with pytest.raises(UnusableInputError, match="cannot be read"):
         read_groups(tmp_path / "nothing.tsv")
+
+
+def calibration_of(scored):
+    return calibrate(model="m", source="s", people=30, mated=scored.mated.scores, non_mated=np.array(scored.top.scores))
+
+
+def crowd():
+    """Two groups of a hundred people; those of one are more alike, all of them."""
+    draw = np.random.default_rng(5)
+    people = draw.normal(size=(200, 24))
+    people[:100] += 1.2 * draw.normal(size=24)
+    names = [f"p{at}" for at in range(200)]
+    raw = people[:, None] + 0.5 * draw.normal(size=(200, 2, 24))
+    made = (raw / np.linalg.norm(raw, axis=2, keepdims=True)).astype(np.float32)
+    photos = {name: [Photo(Path("x"), row) for row in own] for name, own in zip(names, made, strict=True)}
+    return photos, {name: "near" if at < 100 else "far" for at, name in enumerate(names)}
+
+
+def test_the_group_that_fares_worst_sets_the_curve_and_keeps_the_target():
+    people, groups = crowd()
+    scored, names = score_people(people), list(people)
+    whole = calibration_of(scored)
+    set_by_near = set_by_worst(whole, scored, names, groups)
+    assert set_by_near.worst_group.name == "near"
+    before, after = (by_group(scored, names, groups, one.threshold(TELLING_FMR)) for one in (whole, set_by_near))
+    assert set_by_near.worst_group.ratio == before["by_group"]["near"]["fmr_ratio"] > 1
+    assert before["by_group"]["near"]["fmr"]["rate"] > after["by_group"]["near"]["fmr"]["rate"] <= TELLING_FMR
+
+
+def test_a_group_that_fares_no_worse_by_more_than_chance_sets_nothing(folder):
+    scored = score_people(folder)
+    whole = calibration_of(scored)
+    far = {name: group for name, group in GROUPS.items() if group == "far"}
+    assert set_by_worst(whole, scored, NAMES, far) == whole
+    two = dict.fromkeys(NAMES[:2], "two")  # they may look alike by chance, and nobody can draw from two people
+    found = by_group(scored, NAMES, two, float(np.median(scored.top.scores)))
+    assert worst_group(found["by_group"], 1e-9) is None
+
+
+def test_too_few_comparisons_tell_no_groups_apart():
+    few = {name: [Photo(Path("x"), row) for row in templates()[4 * at : 4 * at + 2]] for at, name in enumerate("abc")}
+    scored = score_people(few)
+    with pytest.raises(UnusableInputError, match="too few to hold groups against"):
+        set_by_worst(calibration_of(scored), scored, list(few), dict.fromkeys(few, "all"))
