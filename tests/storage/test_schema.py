@@ -1,11 +1,17 @@
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 
 from facegate.errors import NotReadyError
+from facegate.resources import shipped
 from facegate.settings import Settings
 from facegate.storage import open_storage, schema
 from facegate.storage.engine import open_engine, reading, writing
@@ -44,6 +50,23 @@ def test_the_status_tells_empty_old_and_current_apart(engine):
     assert schema.status(engine) == schema.SchemaStatus("0001", schema.needed(), empty=False)
     schema.upgrade(engine)
     assert schema.status(engine).is_current
+
+
+def test_the_schema_that_is_needed_is_the_last_of_the_migrations():
+    config = Config()
+    config.set_main_option("script_location", str(shipped("migrations")))
+    scripts = ScriptDirectory.from_config(config)
+    assert [schema.needed()] == scripts.get_heads()
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
+
+
+def test_looking_at_a_schema_takes_no_alembic(engine, tmp_path):
+    schema.upgrade(engine)
+    look = "import sys; from facegate.storage import open_storage; from facegate.settings import Settings; "
+    look += f"open_storage(Settings(data_dir={str(tmp_path)!r})).close(); print('alembic' in sys.modules)"
+    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "False"
 
 
 def test_an_old_schema_is_refused_with_the_command_that_upgrades_it(engine):
