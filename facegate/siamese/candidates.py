@@ -43,13 +43,13 @@ def ways(learner: Learner) -> list[Way]:
     plain = rows.where(rows.photos)
     spoken = rows.where((rows.photos | ~np.isin(rows.items, rows.items[rows.photos])) & (rows.weights > 0))
     return [
-        Way(NOTHING, best(champion, plain), champion),
-        Way("frames as references", best(champion, spoken), champion),
+        Way(NOTHING, best(champion, plain, users), champion),
+        Way("frames as references", best(champion, spoken, users), champion),
         Way("mean of photos", mean(champion, plain, users), champion),
         Way("mean of photos and frames", mean(champion, spoken, users), champion),
         Way("mean of photos, copies, frames", mean(champion, rows, users), champion),
-        Way("head only", best(head, plain), head),
-        Way("head, frames as references", best(head, spoken), head),
+        Way("head only", best(head, plain, users), head),
+        Way("head, frames as references", best(head, spoken, users), head),
         Way("head of low rank and mean of all", mean(low_rank, rows, users), low_rank),
         Way("adaptive s-norm, frames as references", normalised(learner, spoken)),
         Way("camera's shift taken off, frames as references", shifted(learner, spoken)),
@@ -57,11 +57,21 @@ def ways(learner: Learner) -> list[Way]:
     ]
 
 
-def best(head: Features, rows: Rows) -> Score:
+def best(head: Features, rows: Rows, users: int) -> Score:
     """Score by the most alike of a user's references."""
     known = rows.where(rows.owners >= 0)
     references = References(templates(head, known.features), known.owners)
-    return lambda probes: best_scores(templates(head, probes), references)
+    return lambda probes: of_all(best_scores(templates(head, probes), references), known.owners, users)
+
+
+def of_all(scores: NDArray[np.float64], owners: NDArray[np.int64], users: int) -> NDArray[np.float64]:
+    """Return scores with all users, (n, users), from those with the users who have references, ascending.
+
+    A user whose every photo weighs nothing has none, and scores as low as anything: -1, or what is below it.
+    """
+    whole = np.full((len(scores), users), scores.min(initial=-1.0))
+    whole[:, np.unique(owners)] = scores
+    return whole
 
 
 def mean(head: Features, rows: Rows, users: int) -> Score:
@@ -72,7 +82,7 @@ def mean(head: Features, rows: Rows, users: int) -> Score:
 
 def normalised(learner: Learner, rows: Rows) -> Score:
     """Score in deviations from the nearest strangers, of the probe's side and of the reference's, and take the mean."""
-    head = learner.champion
+    head, users = learner.champion, len(learner.household.users)
     known = rows.where(rows.owners >= 0)
     references = templates(head, known.features)
     good = templates(head, learner.cohort.replay.seen(CLEAN).features)
@@ -86,7 +96,8 @@ def normalised(learner: Learner, rows: Rows) -> Score:
         both = (raw - middle) / spread + ((raw.T - own_middle) / own_spread).T
         order = np.argsort(known.owners, kind="stable")
         _, starts = np.unique(known.owners[order], return_index=True)
-        return np.asarray(np.maximum.reduceat(both[:, order] / 2, starts, axis=1), np.float64)
+        found = np.maximum.reduceat(both[:, order] / 2, starts, axis=1).astype(np.float64)
+        return of_all(found, known.owners, users)
 
     return score
 
@@ -109,4 +120,6 @@ def shifted(learner: Learner, rows: Rows) -> Score:
 
     known = rows.where((rows.owners >= 0) & (rows.owners < users))
     references = References(moved(known.features, known.probes), known.owners)
-    return lambda probes: best_scores(moved(probes, np.ones(len(probes), np.bool_)), references)
+    return lambda probes: of_all(
+        best_scores(moved(probes, np.ones(len(probes), np.bool_)), references), known.owners, users
+    )
