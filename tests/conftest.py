@@ -2,9 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.mosquitto import Mosquitto, mosquitto_in
 from tests.postgresql import cluster, database_of
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is slow, and not wrong
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def keep_heaps_few() -> bool:
 
 
 def give_back() -> bool:
-    """Return free memory to the system, after loading; False where the C library cannot."""
+    """Return free memory to the system, some milliseconds; False where the C library cannot."""
     try:
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except (OSError, AttributeError):

@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS: Final = 0.1
 STATUS_SECONDS: Final = 1.0
 REFRESH_SECONDS: Final = 0.5
+TRIM_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 2.0
 SWITCH_SECONDS: Final = 0.0005
 """Python hands its lock on after so long. With its usual 5 ms a flood of messages starves the workers, which need the
@@ -143,7 +144,7 @@ class Service:
     def serve(self) -> None:
         """Run the loop that decides what is overdue, until somebody calls `ask_to_stop`."""
         now = self._clock.now()
-        status, refresh = Beat(STATUS_SECONDS, now), Beat(REFRESH_SECONDS, now)
+        status, refresh, trim = (Beat(each, now) for each in (STATUS_SECONDS, REFRESH_SECONDS, TRIM_SECONDS))
         while not self._stop.wait(TICK_SECONDS):
             now = self._clock.now()
             self._guarded(self._settle_overdue)
@@ -152,6 +153,8 @@ class Service:
                 self._guarded(self._refresh)
             if self._greet.is_set():
                 self._guarded(self._greet_broker)
+            if trim.is_due(now):
+                give_back()  # what a flood of pictures took
             if status.is_due(now):
                 self._guarded(self._tell_status)
                 self._guarded(self._herald.tell_again)

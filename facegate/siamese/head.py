@@ -10,7 +10,7 @@ What is learnt is a small step away from the champion's head, few batches at a s
 longer learning was tried and does harm (see the table of `facegate bench finetune`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +35,7 @@ class HeadPlan:
 
     Attributes:
         steps: Batches.
-        rate: Of Adam.
+        rate: Of Adam, where each feature is measured in its standard deviations among strangers.
         strangers: People of the replay set in a batch.
         slope: a, of the loss.
         threshold: t, of the loss.
@@ -130,7 +130,9 @@ def learn_head(
         seed: Of the batches.
     """
     draw = np.random.default_rng(seed)
-    start = torch.from_numpy(head.copy())
+    spread = spread_of(replay)
+    rows, replay = replace(rows, features=rows.features / spread), replace(replay, features=replay.features / spread)
+    start = torch.from_numpy(head * spread)
     parts = _step_parts(start, plan.rank, seed)
     adam = torch.optim.Adam(parts, lr=plan.rate)
     strangers = _by_light(replay)
@@ -146,7 +148,17 @@ def learn_head(
         adam.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call]
         adam.step()
-    return np.asarray((start + _step(parts)).detach().numpy(), np.float32)
+    return np.asarray((start + _step(parts)).detach().numpy() / spread, np.float32)
+
+
+def spread_of(strangers: Strangers) -> NDArray[np.float32]:
+    """Return the standard deviation of each feature among strangers, float32 (f,), none too small to divide by.
+
+    Those of a trunk and of a companion differ fifteenfold. A step in a weight counts as much as the feature that it
+    weighs is large, so Adam, whose steps are all alike, would turn a companion's values fifteen times as far.
+    """
+    spread = strangers.features.std(axis=0)
+    return np.asarray(np.maximum(spread, 1e-3 * max(1e-9, float(spread.max()))), np.float32)
 
 
 def _step_parts(start: Tensor, rank: int, seed: int) -> list[Tensor]:
