@@ -148,7 +148,7 @@ def learn_head(
         adam.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call]
         adam.step()
-    return np.asarray((start + _step(parts)).detach().numpy() / spread, np.float32)
+    return np.asarray(head + _step(parts).detach().numpy() / spread, np.float32)  # without a step the champion's own
 
 
 def spread_of(strangers: Strangers) -> NDArray[np.float32]:
