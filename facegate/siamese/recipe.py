@@ -150,12 +150,19 @@ def train(
     if not team.leads:
         return None
     say("choosing on held-out people")
-    start, trained = alone(start).to(team.device), balanced(trained, faces)
-    candidates = choose(start, trained, sources, recipe.seed, share)
+    candidates, best = chosen(alone(start).to(team.device), balanced(trained, faces), sources, recipe.seed, share)
+    return Trained(best, candidates, sources, missed)
+
+
+def chosen(
+    start: Trunk, trained: Trunk, sources: Sequence[Source], seed: int, share: float | None
+) -> tuple[list[Candidate], Trunk]:
+    """Return the points between start and trained as held-out people rank them, and the trunk at the first of them."""
+    candidates = choose(start, trained, sources, seed, share)
     best = between(start, trained, candidates[0].share, candidates[0].way).cpu()
     if best.companion is not None:
         best.companion.settle()
-    return Trained(best, candidates, sources, missed)
+    return candidates, best
 
 
 def collected(
