@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.siamese.cohort import CLEAN
-from facegate.siamese.crossfit import References, at_the_door, best_scores, photo_references
+from facegate.siamese.crossfit import References, at_the_door, best_of_each, best_scores, photo_references
 from facegate.siamese.finetuning import Learner
 from facegate.siamese.head import Features, Rows, mean_references, templates
 
@@ -94,10 +94,7 @@ def normalised(learner: Learner, rows: Rows) -> Score:
         raw = made @ references.T
         own_middle, own_spread = _nearest(made @ good.T)
         both = (raw - middle) / spread + ((raw.T - own_middle) / own_spread).T
-        order = np.argsort(known.owners, kind="stable")
-        _, starts = np.unique(known.owners[order], return_index=True)
-        found = np.maximum.reduceat(both[:, order] / 2, starts, axis=1).astype(np.float64)
-        return of_all(found, known.owners, users)
+        return of_all(best_of_each(both / 2, known.owners), known.owners, users)
 
     return score
 

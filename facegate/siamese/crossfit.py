@@ -234,7 +234,11 @@ def photo_references(head: Features, rows: Rows) -> References:
 
 def best_scores(probes: Features, references: References) -> NDArray[np.float64]:
     """Return each probe's best score with each user who has references, users ascending: float64 (n, users)."""
-    order = np.argsort(references.owners, kind="stable")
-    _, starts = np.unique(references.owners[order], return_index=True)
-    alike = np.clip(probes @ references.templates[order].T, -1, 1).astype(np.float64)
-    return np.asarray(np.maximum.reduceat(alike, starts, axis=1), np.float64)
+    return best_of_each(np.clip(probes @ references.templates.T, -1, 1), references.owners)
+
+
+def best_of_each(scores: NDArray[np.floating], owners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the best of scores (n, references) with each user who has references, users ascending: (n, users)."""
+    order = np.argsort(owners, kind="stable")
+    _, starts = np.unique(owners[order], return_index=True)
+    return np.asarray(np.maximum.reduceat(scores[:, order].astype(np.float64), starts, axis=1), np.float64)
