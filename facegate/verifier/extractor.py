@@ -144,7 +144,7 @@ def _session(network: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
+        why = str(error).splitlines()[0].rpartition(" failed:")[2].strip(" .")  # not the path, which may be a copy's
         raise NotReadyError(
-            f"ONNX Runtime cannot load {network.name}: {str(error).splitlines()[0][:160]}",
-            "Fetch or import the model again",
+            f"ONNX Runtime cannot load {network.name}: {why[:160]}", "Fetch or import the model again"
         ) from error

@@ -158,8 +158,9 @@ def people_in(folder: Path) -> dict[str, list[Path]]:
     people = {place.name: photos_in(place) for place in sorted(folder.iterdir()) if place.is_dir()}
     people = {name: photos for name, photos in people.items() if photos}
     if len(people) < 2:  # noqa: PLR2004 - it takes two to be told apart
+        found = "one person" if people else "nobody"
         raise UnusableInputError(
-            f"{folder} holds photos of {len(people)} people; two are needed", "Put each person's photos in a folder"
+            f"{folder} holds photos of {found}; two people are needed", "Put each person's photos in a folder"
         )
     return people
 

@@ -114,8 +114,8 @@ def _probe(network: Path, contract: InputContract, pictures: Sequence[Pixels], p
     except FacegateError as error:
         raise UnusableInputError(error.what, MEND) from error
     except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
-        reason = " ".join(str(error).split())[:160]
-        raise UnusableInputError(f"{network.name} cannot be used: {reason}", MEND) from error
+        reason = " ".join(str(error).split()).split(" : ")[-1].partition(" Status Message")[0]  # no path of its sources
+        raise UnusableInputError(f"{network.name} cannot be used: {reason[:160]}", MEND) from error
     again = float((templates * alone).sum(axis=1).min())
     if not SHORTEST <= templates.shape[1] <= LONGEST:
         what = f"answers with {templates.shape[1]} values, not with a template of {SHORTEST} to {LONGEST}"
