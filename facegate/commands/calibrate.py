@@ -82,7 +82,7 @@ def strangers_for(model: "Model", settings: Settings) -> "Templates | None":
         kept = None
     if kept is not None or not (model.folder / COHORT).is_file():
         return kept
-    from facegate.siamese.outsiders import templates_of_outsiders  # noqa: PLC0415
+    from facegate.siamese.tuning.outsiders import templates_of_outsiders  # noqa: PLC0415
 
     try:
         made = templates_of_outsiders(model.folder)

@@ -23,9 +23,9 @@ def cohort(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Write features of strangers beside a network: for fine-tuning, and for thresholds. No picture is written."""
     from facegate.commands.finetunebench import aligned  # noqa: PLC0415
-    from facegate.siamese import cohort as strangers  # noqa: PLC0415
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
-    from facegate.siamese.material import FeatureNetwork  # noqa: PLC0415
+    from facegate.siamese.tuning import cohort as strangers  # noqa: PLC0415
+    from facegate.siamese.tuning.material import FeatureNetwork  # noqa: PLC0415
     from facegate.verifier.files import replace_file  # noqa: PLC0415
     from facegate.verifier.library import CARD, NETWORK, read_card  # noqa: PLC0415
 

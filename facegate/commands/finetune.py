@@ -131,7 +131,7 @@ def learn(material: "Material", folder: Path, report: "Report", settings: Settin
 
 def strangers_under(folder: Path) -> "Templates":
     """Return what the network in a folder makes of the strangers that ship with it."""
-    from facegate.siamese.outsiders import templates_of_outsiders  # noqa: PLC0415
+    from facegate.siamese.tuning.outsiders import templates_of_outsiders  # noqa: PLC0415
 
     return templates_of_outsiders(folder)
 

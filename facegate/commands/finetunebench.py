@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facegate.siamese.corpus import Source
-    from facegate.siamese.tuningbench import Bench, Told
+    from facegate.siamese.tuning.bench import Bench, Told
 
 LOST_MOST = 1e-3
 """So much accuracy on good photos of other people may be lost."""
@@ -33,11 +33,11 @@ def finetune(  # noqa: PLR0917 - typer passes options by name
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fine-tune households drawn from people whom no network has seen, and count every candidate on unseen pictures."""
-    from facegate.siamese import tuningbench  # noqa: PLC0415
     from facegate.siamese.finetuning import Recipe  # noqa: PLC0415
-    from facegate.siamese.households import households as drawn_ones  # noqa: PLC0415
-    from facegate.siamese.households import people_of  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
+    from facegate.siamese.tuning.bench import SIZES, Bench  # noqa: PLC0415
+    from facegate.siamese.tuning.households import households as drawn_ones  # noqa: PLC0415
+    from facegate.siamese.tuning.households import people_of  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     settings = load_settings()
@@ -45,9 +45,9 @@ def finetune(  # noqa: PLR0917 - typer passes options by name
     use_threads(settings.verifier.threads)
     with tempfile.TemporaryDirectory(prefix="facegate-bench-") as folder:
         sources = aligned(people, crops or Path(folder))
-        bench = tuningbench.Bench(chosen.folder, replace(Recipe(), seed=seed, threads=settings.verifier.threads))
+        bench = Bench(chosen.folder, replace(Recipe(), seed=seed, threads=settings.verifier.threads))
         known = None if pairs is None else pairs_of(bench, sources, pairs)
-        wanted = [tuningbench.SIZES[at] for at in picked(sizes, len(tuningbench.SIZES))]
+        wanted = [SIZES[at] for at in picked(sizes, len(SIZES))]
         told = []
         for drawn in drawn_ones(people_of(sources), wanted, households, seed, strangers):
             one = bench.tell(drawn, known)
@@ -107,7 +107,7 @@ def pairs_of(bench: "Bench", sources: "Sequence[Source]", listing: Path) -> Any:
 
 def summary(told: "Sequence[Told]") -> dict[str, Any]:
     """Return the figures of households of one size, for JSON."""
-    from facegate.siamese.tuningbench import TARGETS, bars, table  # noqa: PLC0415
+    from facegate.siamese.tuning.bench import TARGETS, bars, table  # noqa: PLC0415
 
     return {
         "size": str(told[0].size),

@@ -9,7 +9,7 @@ from facegate.commands.output import console, print_json, print_table, say
 from facegate.errors import NotReadyError
 
 if TYPE_CHECKING:
-    from facegate.siamese.oneshot_training import Progress as At
+    from facegate.siamese.oneshot.training import Progress as At
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch.")]
@@ -35,8 +35,8 @@ def train_oneshot(  # noqa: PLR0917 - typer passes options by name
     device = ready(threads)
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from facegate.siamese.oneshot_drawings import read_drawings  # noqa: PLC0415
-    from facegate.siamese.oneshot_recipe import stages, train  # noqa: PLC0415
+    from facegate.siamese.oneshot.drawings import read_drawings  # noqa: PLC0415
+    from facegate.siamese.oneshot.recipe import stages, train  # noqa: PLC0415
 
     plan = stages(network, seed=seed, steps=steps)
     drawings = read_drawings(data)
@@ -71,9 +71,9 @@ def evaluate_oneshot(
     device = ready(threads)
     from rich.progress import Progress  # noqa: PLC0415
 
-    from facegate.siamese.oneshot import Judge, evaluate  # noqa: PLC0415
-    from facegate.siamese.oneshot_drawings import read_runs  # noqa: PLC0415
-    from facegate.siamese.oneshot_networks import load_twins  # noqa: PLC0415
+    from facegate.siamese.oneshot.drawings import read_runs  # noqa: PLC0415
+    from facegate.siamese.oneshot.networks import load_twins  # noqa: PLC0415
+    from facegate.siamese.oneshot.trials import Judge, evaluate  # noqa: PLC0415
 
     twins = load_twins(model)
     tasks = read_runs(runs)
@@ -106,7 +106,7 @@ def ready(threads: int) -> str:
     """
     try:
         from facegate.siamese.networks import use_threads  # noqa: PLC0415
-        from facegate.siamese.oneshot_recipe import device  # noqa: PLC0415
+        from facegate.siamese.oneshot.recipe import device  # noqa: PLC0415
     except ImportError as error:
         raise NotReadyError(f"{error.name} is not installed", "Run: pip install 'facegate[training]'") from error
     use_threads(threads)

@@ -23,13 +23,21 @@ from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration, calibrate
 from facegate.core.judging import LEAST_USERS, NO_FIGURES, Figures, Judgement, Trial, Verdict, judge
-from facegate.siamese.cohort import Cohort, Strangers, read_cohort
-from facegate.siamese.crossfit import at_the_door, generic_scores, trials
 from facegate.siamese.export import read_onnx, write_onnx
-from facegate.siamese.head import Features, HeadPlan, Rows, learn_head, mean_references
-from facegate.siamese.household import NOBODY, Household
-from facegate.siamese.material import FeatureNetwork, Material, copies_for, doubts_of, features_of, lights_of, usable
 from facegate.siamese.networks import Trunk, use_threads
+from facegate.siamese.tuning.cohort import Cohort, Strangers, read_cohort
+from facegate.siamese.tuning.crossfit import at_the_door, generic_scores, trials
+from facegate.siamese.tuning.head import Features, HeadPlan, Rows, learn_head, mean_references
+from facegate.siamese.tuning.household import NOBODY, Household
+from facegate.siamese.tuning.material import (
+    FeatureNetwork,
+    Material,
+    copies_for,
+    doubts_of,
+    features_of,
+    lights_of,
+    usable,
+)
 
 __all__ = ["NOBODY", "Curves", "Household", "Recipe", "Scores", "Tuned", "finetune", "per_comparison"]
 

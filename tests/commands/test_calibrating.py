@@ -169,8 +169,8 @@ def test_a_learned_model_that_is_calibrated_anew_keeps_what_belongs_to_it(tmp_pa
 
 def with_strangers(features):
     """Give the shipped model, copied, strangers of its own trunk."""
-    from facegate.siamese.cohort import Cohort, Strangers, digest_of_trunk, document
     from facegate.siamese.export import read_onnx
+    from facegate.siamese.tuning.cohort import Cohort, Strangers, digest_of_trunk, document
 
     shipped = library_of(load_settings()).load()
     copy = load_settings().models_dir / shipped.card.name
@@ -182,7 +182,7 @@ def with_strangers(features):
 
 def replace_strangers(data):
     """Write the copied model's strangers, and their digest into its card."""
-    from facegate.siamese.cohort import COHORT
+    from facegate.siamese.tuning.cohort import COHORT
 
     (card,) = load_settings().models_dir.glob("*/model.json")
     (card.parent / COHORT).write_bytes(data)

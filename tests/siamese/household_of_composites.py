@@ -6,8 +6,8 @@ import numpy as np
 
 from facegate.siamese.augment import MARGIN
 from facegate.siamese.corpus import wide_crop
-from facegate.siamese.doorcam import door_camera
-from facegate.siamese.household import Household
+from facegate.siamese.tuning.doorcam import door_camera
+from facegate.siamese.tuning.household import Household
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
 from facegate.vision.view import NOTHING_SEEN, Light, look

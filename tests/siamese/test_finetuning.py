@@ -7,10 +7,10 @@ import pytest
 from facegate.core.judging import Verdict
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
-from facegate.siamese.cohort import digest_of_trunk
 from facegate.siamese.export import read_onnx
 from facegate.siamese.finetuning import Recipe, finetune, per_comparison
-from facegate.siamese.head import HeadPlan
+from facegate.siamese.tuning.cohort import digest_of_trunk
+from facegate.siamese.tuning.head import HeadPlan
 from facegate.verifier.library import DEFAULT
 from tests.siamese.household_of_composites import crops, household
 

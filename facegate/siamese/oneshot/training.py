@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegate.siamese import losses
-from facegate.siamese.oneshot import Judge, evaluate
-from facegate.siamese.oneshot_batches import BatchShape, Drawn, Sampler, pair_cross_entropy, trial_cross_entropy
-from facegate.siamese.oneshot_distortion import Distortion, distort
-from facegate.siamese.oneshot_drawings import Drawings, Task, held_out_tasks
-from facegate.siamese.oneshot_networks import UNITS, EmbeddingTwins, OneShotTwins, PaperTwins, save_twins
+from facegate.siamese.oneshot.batches import BatchShape, Drawn, Sampler, pair_cross_entropy, trial_cross_entropy
+from facegate.siamese.oneshot.distortion import Distortion, distort
+from facegate.siamese.oneshot.drawings import Drawings, Task, held_out_tasks
+from facegate.siamese.oneshot.networks import UNITS, EmbeddingTwins, OneShotTwins, PaperTwins, save_twins
+from facegate.siamese.oneshot.trials import Judge, evaluate
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegate.siamese.oneshot_networks import EmbeddingTwins, PaperTwins, apart, load_twins, save_twins
+from facegate.siamese.oneshot.networks import EmbeddingTwins, PaperTwins, apart, load_twins, save_twins
 
 
 def pictures(count, seed=0):

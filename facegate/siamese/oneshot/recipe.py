@@ -14,11 +14,11 @@ from typing import Final
 
 import torch
 
-from facegate.siamese.oneshot_batches import BatchShape
-from facegate.siamese.oneshot_distortion import Distortion
-from facegate.siamese.oneshot_drawings import Drawings
-from facegate.siamese.oneshot_networks import EmbeddingTwins, OneShotTwins, PaperTwins
-from facegate.siamese.oneshot_training import Progress, Recipe, Run
+from facegate.siamese.oneshot.batches import BatchShape
+from facegate.siamese.oneshot.distortion import Distortion
+from facegate.siamese.oneshot.drawings import Drawings
+from facegate.siamese.oneshot.networks import EmbeddingTwins, OneShotTwins, PaperTwins
+from facegate.siamese.oneshot.training import Progress, Recipe, Run
 
 WAVERING: Final = Distortion(elastic=2.0)
 TURNED: Final = Recipe(steps=4000, distortion=WAVERING, trials=1.0, cooling=0.3, every=200)

@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
-from facegate.siamese.cohort import (
+from facegate.siamese.corpus import Source, held_out
+from facegate.siamese.export import read_onnx
+from facegate.siamese.shapes import ACCOMPANIED
+from facegate.siamese.tuning.cohort import (
     COHORT,
     LIGHTS,
     Cohort,
@@ -16,9 +19,6 @@ from facegate.siamese.cohort import (
     gather,
     read_cohort,
 )
-from facegate.siamese.corpus import Source, held_out
-from facegate.siamese.export import read_onnx
-from facegate.siamese.shapes import ACCOMPANIED
 from facegate.verifier.library import DEFAULT
 
 TWIN = shipped("models") / "verifier" / DEFAULT

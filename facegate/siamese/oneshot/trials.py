@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegate.core.rates import clopper_pearson
-from facegate.siamese.oneshot_distortion import Distortion, distort
-from facegate.siamese.oneshot_drawings import Drawing, Task
-from facegate.siamese.oneshot_networks import OneShotTwins
+from facegate.siamese.oneshot.distortion import Distortion, distort
+from facegate.siamese.oneshot.drawings import Drawing, Task
+from facegate.siamese.oneshot.networks import OneShotTwins
 
 COPIES: Final = Distortion(turn=5, shear=0.08, scale=0.07, shift=1.5, probability=1.0)
 """Distortion of the further copies of a drawing at test time."""

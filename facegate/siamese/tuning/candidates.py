@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.siamese.cohort import CLEAN
-from facegate.siamese.crossfit import References, at_the_door, best_of_each, best_scores, photo_references
 from facegate.siamese.finetuning import Learner
-from facegate.siamese.head import Features, Rows, mean_references, templates
+from facegate.siamese.tuning.cohort import CLEAN
+from facegate.siamese.tuning.crossfit import References, at_the_door, best_of_each, best_scores, photo_references
+from facegate.siamese.tuning.head import Features, Rows, mean_references, templates
 
 Score = Callable[[Features], NDArray[np.float64]]
 """Features (n, f) of door pictures -> scores (n, users)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegate.siamese.losses import mean_of_hardest
-from facegate.siamese.oneshot_drawings import Drawings
+from facegate.siamese.oneshot.drawings import Drawings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import torch
 
 from facegate.errors import NotReadyError
 from facegate.resources import shipped
-from facegate.siamese.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
 from facegate.siamese.export import read_onnx
-from facegate.siamese.outsiders import templates_of_outsiders
 from facegate.siamese.shapes import ACCOMPANIED
+from facegate.siamese.tuning.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
+from facegate.siamese.tuning.outsiders import templates_of_outsiders
 from facegate.verifier.library import DEFAULT
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from facegate.siamese.candidates import best, mean
-from facegate.siamese.head import Rows, templates
+from facegate.siamese.tuning.candidates import best, mean
+from facegate.siamese.tuning.head import Rows, templates
 
 
 def rows_of(owners):

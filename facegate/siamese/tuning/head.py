@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, softplus
 
-from facegate.siamese.cohort import CLEAN, LIGHTS, Strangers
+from facegate.siamese.tuning.cohort import CLEAN, LIGHTS, Strangers
 
 Features = NDArray[np.float32]
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from facegate.siamese.oneshot_drawings import SIDE
+from facegate.siamese.oneshot.drawings import SIDE
 
 
 def drawn(character, drawer):

@@ -3,8 +3,8 @@ import pytest
 
 from facegate.errors import UnusableInputError
 from facegate.siamese.corpus import Source
-from facegate.siamese.doorcam import KINDS, door_camera
-from facegate.siamese.households import VISITS, Size, draw_household, households, people_of
+from facegate.siamese.tuning.doorcam import KINDS, door_camera
+from facegate.siamese.tuning.households import VISITS, Size, draw_household, households, people_of
 from facegate.vision.view import Light, look
 from tests.siamese.household_of_composites import crops
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from facegate.core.frame import Pixels
 from facegate.siamese.augment import place, plain
-from facegate.siamese.cohort import CAMERAS, CLEAN, Cohort, blocks
 from facegate.siamese.export import write_onnx
-from facegate.siamese.head import Features, Rows, all_but, templates
-from facegate.siamese.household import Household
 from facegate.siamese.networks import Trunk
+from facegate.siamese.tuning.cohort import CAMERAS, CLEAN, Cohort, blocks
+from facegate.siamese.tuning.head import Features, Rows, all_but, templates
+from facegate.siamese.tuning.household import Household
 from facegate.vision.view import Light, View, imitate
 
 SAME_PICTURE: Final = 0.985

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from facegate.core.comparison import Templates
-from facegate.siamese.cohort import read_cohort
 from facegate.siamese.export import read_onnx
+from facegate.siamese.tuning.cohort import read_cohort
 
 
 @torch.no_grad()

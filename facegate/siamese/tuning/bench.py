@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from facegate.core.judging import Share, Verdict
 from facegate.core.rates import accuracy, most_accurate
 from facegate.siamese.augment import plain
-from facegate.siamese.candidates import NOTHING, RECIPE, ways
-from facegate.siamese.cohort import read_cohort
 from facegate.siamese.corpus import Source
-from facegate.siamese.crossfit import Tail, at_the_door, generic_scores, tail_of, threshold_for
 from facegate.siamese.export import read_onnx
 from facegate.siamese.finetuning import NETWORK, Learner, Recipe, judged, learner_of
-from facegate.siamese.head import Features, templates
-from facegate.siamese.households import Drawn, Size
-from facegate.siamese.material import FeatureNetwork, doubts_of
+from facegate.siamese.tuning.candidates import NOTHING, RECIPE, ways
+from facegate.siamese.tuning.cohort import read_cohort
+from facegate.siamese.tuning.crossfit import Tail, at_the_door, generic_scores, tail_of, threshold_for
+from facegate.siamese.tuning.head import Features, templates
+from facegate.siamese.tuning.households import Drawn, Size
+from facegate.siamese.tuning.material import FeatureNetwork, doubts_of
 
 TARGETS: Final = (1e-3, 1e-4)
 SIZES: Final = (Size(10, 3, 20), Size(20, 3, 20), Size(10, 5, 20), Size(20, 5, 20), Size(10, 1, 0), Size(20, 1, 0))

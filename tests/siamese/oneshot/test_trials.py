@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from facegate.commands import main as root
 from facegate.core.rates import clopper_pearson
 from facegate.errors import UnusableInputError
-from facegate.siamese.oneshot import Judge, evaluate, right_answers
-from facegate.siamese.oneshot_drawings import SIDE, held_out_tasks, read_drawings, read_runs
-from facegate.siamese.oneshot_networks import EmbeddingTwins, PaperTwins, save_twins
-from tests.siamese.handwriting import drawn, write, write_alphabets, write_run
+from facegate.siamese.oneshot.drawings import SIDE, held_out_tasks, read_drawings, read_runs
+from facegate.siamese.oneshot.networks import EmbeddingTwins, PaperTwins, save_twins
+from facegate.siamese.oneshot.trials import Judge, evaluate, right_answers
+from tests.siamese.oneshot.handwriting import drawn, write, write_alphabets, write_run
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate.siamese.cohort import LIGHTS, Strangers
-from facegate.siamese.crossfit import (
+from facegate.siamese.tuning.cohort import LIGHTS, Strangers
+from facegate.siamese.tuning.crossfit import (
     FEWEST,
     References,
     at_the_door,
@@ -16,8 +16,8 @@ from facegate.siamese.crossfit import (
     threshold_for,
     trials,
 )
-from facegate.siamese.head import HeadPlan, Rows, learn_head, mean_references, templates
-from facegate.siamese.material import Material
+from facegate.siamese.tuning.head import HeadPlan, Rows, learn_head, mean_references, templates
+from facegate.siamese.tuning.material import Material
 
 
 def a_head(dimension=16, seed=0):

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate.siamese import head
-from facegate.siamese.head import Rows, all_but
+from facegate.siamese.tuning import head
+from facegate.siamese.tuning.head import Rows, all_but
 
 
 def some_rows(owners, seed=0):

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from facegate.core.judging import Trial
 from facegate.core.rates import threshold_at, upper_bound
-from facegate.siamese.cohort import CLEAN, Strangers
-from facegate.siamese.head import Features, Rows, mean_references, templates
-from facegate.siamese.material import Material
+from facegate.siamese.tuning.cohort import CLEAN, Strangers
+from facegate.siamese.tuning.head import Features, Rows, mean_references, templates
+from facegate.siamese.tuning.material import Material
 
 FEWEST: Final = 30
 """Strangers who reach a score, for their share to be known to a third (the rule of 30)."""

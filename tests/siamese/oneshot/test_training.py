@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from facegate.commands import main as root
-from facegate.siamese.oneshot_batches import BatchShape, Sampler, pair_cross_entropy, trial_cross_entropy
-from facegate.siamese.oneshot_distortion import Distortion, affine_maps, distort
-from facegate.siamese.oneshot_drawings import Drawings
-from facegate.siamese.oneshot_networks import UNITS, EmbeddingTwins, PaperTwins
-from facegate.siamese.oneshot_recipe import stages, start
-from facegate.siamese.oneshot_training import CHECKPOINT, LOG, Recipe, Run, split
-from tests.siamese.handwriting import drawn, write_alphabets
+from facegate.siamese.oneshot.batches import BatchShape, Sampler, pair_cross_entropy, trial_cross_entropy
+from facegate.siamese.oneshot.distortion import Distortion, affine_maps, distort
+from facegate.siamese.oneshot.drawings import Drawings
+from facegate.siamese.oneshot.networks import UNITS, EmbeddingTwins, PaperTwins
+from facegate.siamese.oneshot.recipe import stages, start
+from facegate.siamese.oneshot.training import CHECKPOINT, LOG, Recipe, Run, split
+from tests.siamese.oneshot.handwriting import drawn, write_alphabets
 
 RECIPE = Recipe(
     steps=6, shape=BatchShape(2, 3, 2), held_out=1, drawers=2, tasks=2, every=2, warmup=2, trials=1.0, bf16=False

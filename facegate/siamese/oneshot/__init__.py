@@ -1,0 +1,1 @@
+"""One-shot recognition of drawn characters: the network of Koch, Zemel and Salakhutdinov, and its trials."""
