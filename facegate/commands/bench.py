@@ -14,9 +14,9 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facegate.verifier.dlib_baseline import BaselineTiming
+    from facegate.verifier.evaluation.dlib_baseline import BaselineTiming
+    from facegate.verifier.evaluation.speed import Timing
     from facegate.verifier.library import Model
-    from facegate.verifier.speed import Timing
 
 app = typer.Typer(no_args_is_help=True, help="Speed and memory on this machine, and what fine-tuning is worth.")
 app.command("finetune")(finetune)
@@ -73,7 +73,7 @@ def models(
     from rich.progress import Progress  # noqa: PLC0415
 
     from facegate.daemon.bench import machine  # noqa: PLC0415
-    from facegate.verifier import dlib_baseline, speed  # noqa: PLC0415
+    from facegate.verifier.evaluation import dlib_baseline, speed  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     settings, counts = load_settings(), sorted(set(threads or default_threads()))

@@ -16,8 +16,8 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facegate.verifier.contestants import SideBySide
-    from facegate.verifier.evaluation import Scored
+    from facegate.verifier.evaluation.contestants import SideBySide
+    from facegate.verifier.evaluation.figures import Scored
     from facegate.verifier.photos import Photo, PhotoReader
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ def pairs(  # noqa: PLR0917 - typer passes options by name
     as_json: AsJson = False,
 ) -> None:
     """Compare listed pairs of photos."""
-    from facegate.verifier.pairing import read_pairs, score_pairs  # noqa: PLC0415
+    from facegate.verifier.evaluation.pairing import read_pairs, score_pairs  # noqa: PLC0415
 
     given = [path for path in (listing, named) if path is not None]
     if len(given) != 1:
@@ -96,8 +96,8 @@ def folder(  # noqa: PLR0917 - typer passes options by name
     as_json: AsJson = False,
 ) -> None:
     """Compare all photos of a folder of people with one another."""
-    from facegate.verifier.allpairs import score_people  # noqa: PLC0415
-    from facegate.verifier.groups import by_group, read_groups  # noqa: PLC0415
+    from facegate.verifier.evaluation.allpairs import score_people  # noqa: PLC0415
+    from facegate.verifier.evaluation.groups import by_group, read_groups  # noqa: PLC0415
     from facegate.verifier.photos import people_in  # noqa: PLC0415
 
     check_plot(plot)
@@ -128,7 +128,7 @@ def opened(
     names: Sequence[str] | None, size: int, mean: float, std: float, *, rgb: bool, template: str
 ) -> "SideBySide":
     """Open the networks that are named, or the one in charge."""
-    from facegate.verifier.contestants import open_side_by_side  # noqa: PLC0415
+    from facegate.verifier.evaluation.contestants import open_side_by_side  # noqa: PLC0415
     from facegate.verifier.extractor import InputContract  # noqa: PLC0415
 
     reader = open_side_by_side(load_settings(), names or [], InputContract(size, template, rgb, mean, std))
@@ -167,7 +167,7 @@ def reported(
     reader: "SideBySide", scored: Sequence["Scored"], thresholds: Sequence[float | None], max_fmr: float
 ) -> list[dict[str, Any]]:
     """Return the report of each network."""
-    from facegate.verifier.evaluation import report  # noqa: PLC0415
+    from facegate.verifier.evaluation.figures import report  # noqa: PLC0415
 
     documents = []
     for at, (one, result, threshold) in enumerate(zip(reader.contestants, scored, thresholds, strict=True)):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from facegate.core.comparison import Templates
     from facegate.siamese.finetuning import Scores, Tuned
     from facegate.storage.runs import Run
-    from facegate.verifier.promotion import Lesson, Report
-    from facegate.verifier.tuning import Material
+    from facegate.verifier.finetuning.gathering import Material
+    from facegate.verifier.finetuning.promotion import Lesson, Report
 
 SEED: Final = 20261124
 NICE: Final = 10
@@ -89,8 +89,8 @@ def run_here(settings: Settings, seed: int, trigger: str) -> dict[str, Any]:
         FacegateError: It cannot be made; the champion leads on.
     """
     from facegate.storage import open_storage  # noqa: PLC0415
+    from facegate.verifier.finetuning.promotion import Tuning  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
-    from facegate.verifier.promotion import Tuning  # noqa: PLC0415
 
     with open_storage(settings) as storage:
         tuning = Tuning(
@@ -108,7 +108,7 @@ def run_here(settings: Settings, seed: int, trigger: str) -> dict[str, Any]:
 def learn(material: "Material", folder: Path, report: "Report", settings: Settings, seed: int) -> "Lesson":
     """Let the twins learn from the material on the champion in a folder."""
     from facegate.siamese.finetuning import Household, Recipe, finetune, per_comparison  # noqa: PLC0415
-    from facegate.verifier.learned import read_learned  # noqa: PLC0415
+    from facegate.verifier.finetuning.learned import read_learned  # noqa: PLC0415
 
     learned = read_learned(folder)
     household = Household(
@@ -138,7 +138,7 @@ def strangers_under(folder: Path) -> "Templates":
 
 def lesson_of(tuned: "Tuned") -> "Lesson":
     """Return what the twins learnt as the run wants it."""
-    from facegate.verifier.promotion import Lesson  # noqa: PLC0415
+    from facegate.verifier.finetuning.promotion import Lesson  # noqa: PLC0415
     from facegate.vision.chart import Curve  # noqa: PLC0415
 
     def curve(name: str, scores: "Scores") -> Curve:
@@ -161,7 +161,7 @@ def lesson_of(tuned: "Tuned") -> "Lesson":
 
 def document_of(run: "Run", settings: Settings) -> dict[str, Any]:
     """Return the JSON of a run, with the whole path of its picture."""
-    from facegate.verifier.shelf import PICTURES  # noqa: PLC0415
+    from facegate.verifier.finetuning.shelf import PICTURES  # noqa: PLC0415
 
     picture = None if run.picture is None else str(settings.data_dir / PICTURES / run.picture)
     return run.to_json() | {"picture": picture}

@@ -13,9 +13,9 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from facegate.core.calibration import Calibration
     from facegate.verifier.extractor import InputContract
-    from facegate.verifier.importing import Candidate
+    from facegate.verifier.foreign.importing import Candidate
+    from facegate.verifier.foreign.publishers import Published
     from facegate.verifier.photos import PhotoReader
-    from facegate.verifier.publishers import Published
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the model is to be called.")]
@@ -65,7 +65,7 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Fetch a network over HTTPS, or what is missing of it; refuse any other digest than the pinned; import it."""
     from facegate.verifier.extractor import InputContract  # noqa: PLC0415
-    from facegate.verifier.publishers import PUBLISHED  # noqa: PLC0415
+    from facegate.verifier.foreign.publishers import PUBLISHED  # noqa: PLC0415
 
     known = PUBLISHED.get(name)
     if known is not None and not sha256:
@@ -88,7 +88,7 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
 def fetch_known(name: str, known: "Published", url: str, people: Path | None, *, as_json: bool) -> None:
     """Fetch a network whose digest is pinned, and put it where it belongs."""
     from facegate.verifier.files import replace_file  # noqa: PLC0415
-    from facegate.verifier.publishers import Kind  # noqa: PLC0415
+    from facegate.verifier.foreign.publishers import Kind  # noqa: PLC0415
 
     if known.kind is not Kind.DETECTOR:
         check_free(name)
@@ -121,7 +121,7 @@ def downloaded(url: str, sha256: str) -> Path:
     """Fetch a file into the data folder, with a bar on stderr where somebody looks at it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
-    from facegate.verifier.fetching import fetch_file  # noqa: PLC0415
+    from facegate.verifier.foreign.fetching import fetch_file  # noqa: PLC0415
 
     screen = console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -142,7 +142,7 @@ def check_free(name: str) -> None:
         UnusableInputError: It is none.
         RefusedError: There is a model of this name already.
     """
-    from facegate.verifier.importing import check_name  # noqa: PLC0415
+    from facegate.verifier.foreign.importing import check_name  # noqa: PLC0415
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     check_name(name)
@@ -159,7 +159,7 @@ def taken_in(
         RefusedError: There is a model of this name already.
     """
     from facegate.core.calibration import unmeasured  # noqa: PLC0415
-    from facegate.verifier.importing import add_to, new_candidate, staged  # noqa: PLC0415
+    from facegate.verifier.foreign.importing import add_to, new_candidate, staged  # noqa: PLC0415
     from facegate.verifier.library import library_of, read_card  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
@@ -186,7 +186,7 @@ def taken_in(
 def measured(candidate: "Candidate", people: Path, reader: "PhotoReader") -> "tuple[Candidate, Calibration]":
     """Evaluate and calibrate a network on people's photos; its card gets the figures."""
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
-    from facegate.verifier.importing import calibrate_on, with_figures  # noqa: PLC0415
+    from facegate.verifier.foreign.importing import calibrate_on, with_figures  # noqa: PLC0415
     from facegate.verifier.photos import people_in  # noqa: PLC0415
 
     found = people_in(people)

@@ -16,7 +16,7 @@ seen has such an FMR: `supported_threshold` refuses. From three on, an FMR above
 
 Every function takes scores as they are or counted (`core.counted`). Terms: ISO/IEC 19795-1. A picture without a usable
 face is a failure to acquire, never a comparison; who counts it as an error adds it to the mated errors, as
-`verifier.evaluation` does. Bounds over people are in `core.resampling`.
+`verifier.evaluation.figures` does. Bounds over people are in `core.resampling`.
 """
 
 import math

@@ -12,7 +12,7 @@ from facegate.core.word import CONFIRMED
 from facegate.daemon.outsider import Outsider
 from facegate.settings import Settings
 from facegate.storage.opening import open_storage
-from facegate.verifier.shelf import PICTURES
+from facegate.verifier.finetuning.shelf import PICTURES
 
 FRAME_SECONDS: Final = 5.0
 VERDICT_SECONDS: Final = 300.0

@@ -13,8 +13,8 @@ from facegate.settings import RetentionSection, Settings
 from facegate.storage.frames import DecisionFrame, DecisionFrames
 from facegate.storage.opening import Storage
 from facegate.storage.views import CameraViews
+from facegate.verifier.finetuning.views import statistics_of, store
 from facegate.verifier.keepsake import as_frame
-from facegate.verifier.views import statistics_of, store
 from facegate.vision.align import ALIGNMENT, align
 from facegate.vision.view import NOTHING_SEEN, ViewStatistics, look
 

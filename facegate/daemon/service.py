@@ -51,8 +51,8 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
+from facegate.verifier.finetuning.shelf import tidy_unless_busy
 from facegate.verifier.library import library_of
-from facegate.verifier.shelf import tidy_unless_busy
 from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
 

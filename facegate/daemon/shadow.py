@@ -2,7 +2,7 @@
 
 A step of the aftermath: it runs after a decision was published, on the thread of low priority, and what does not fit
 into its queue is not scored. So no decision is other, or later, for it. When the visits or the days are full, the
-second judge (`core.shadowing`) says whether the challenger takes charge (`verifier.shadowing`).
+second judge (`core.shadowing`) says whether the challenger takes charge (`verifier.finetuning.shadowing`).
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from facegate.storage.opening import Storage
 from facegate.storage.runs import Run
 from facegate.storage.shadow import Said, ShadowScore
 from facegate.verifier.extractor import OnnxExtractor
+from facegate.verifier.finetuning.shadowing import conclude
 from facegate.verifier.library import Library, Model
 from facegate.verifier.references import missing_templates
-from facegate.verifier.shadowing import conclude
 from facegate.vision.align import align
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Which learned models are kept: the champion, those a rollback leads to, the newest that were judged and not promoted.
 
 A model that is not kept loses its references and the list of whom it was learned from in one transaction; its folder
-goes after that (`verifier.shelf`), and whatever a crash leaves of it is found by not being on this shelf.
+goes after that (`verifier.finetuning.shelf`), and whatever a crash leaves of it is found by not being on this shelf.
 """
 
 from collections.abc import Iterable

@@ -32,7 +32,7 @@ from facegate.storage.opening import ChampionsAtRest
 from facegate.storage.photos import CONFIRMED, ENROLLED
 from facegate.verifier.extractor import TEMPLATES, InputContract, OnnxExtractor
 from facegate.verifier.files import digest_of, replace_file
-from facegate.verifier.learned import read_learned
+from facegate.verifier.finetuning.learned import read_learned
 
 CARD: Final = "model.json"
 NETWORK: Final = "network.onnx"

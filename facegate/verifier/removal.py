@@ -20,8 +20,8 @@ from facegate.storage.revision import bump
 from facegate.storage.runs import REMOVAL, ask
 from facegate.storage.shelf import take_off
 from facegate.storage.users import Person
+from facegate.verifier.finetuning.shelf import bury_models
 from facegate.verifier.library import Library
-from facegate.verifier.shelf import bury_models
 from facegate.verifier.succession import in_one_move, kept
 
 TRIES = 3

@@ -15,7 +15,7 @@ from facegate.errors import NotReadyError
 from facegate.settings import load_settings
 from facegate.siamese.shapes import ACCOMPANIED
 from facegate.storage.photos import CONFIRMED, ENROLLED
-from facegate.verifier.learned import LEARNED, Learned
+from facegate.verifier.finetuning.learned import LEARNED, Learned
 from facegate.verifier.library import library_of, write_model
 from facegate.vision.composites import people
 from tests.commands.composites import people_folder

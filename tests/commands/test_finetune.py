@@ -10,7 +10,7 @@ from facegate.core.judging import NO_FIGURES, Verdict
 from facegate.settings import load_settings
 from facegate.storage import open_storage
 from facegate.storage.runs import Outcome
-from facegate.verifier import shelf
+from facegate.verifier.finetuning import shelf
 from tests.fakes import START
 
 CHAMPION = "twin-1@0123456789ab"

@@ -160,7 +160,7 @@ def test_a_name_that_nobody_publishes_says_which_are_known(capsys):
 
 def test_the_published_detector_is_put_where_the_setting_can_name_it(mirror, monkeypatch, capsys):
     from facegate.resources import shipped
-    from facegate.verifier import publishers
+    from facegate.verifier.foreign import publishers
 
     data = (shipped("models") / "detector" / "face_detector.onnx").read_bytes()  # stands in for YuNet's, same format
     known = replace(publishers.PUBLISHED["yunet"], sha256=hashlib.sha256(data).hexdigest())
@@ -176,7 +176,7 @@ def test_the_published_weights_of_reid_0095_become_the_network_of_open_1_to_the_
     from facegate.resources import shipped
     from facegate.siamese.export import bytes_of_trunk, read_onnx
     from facegate.verifier.files import digest_of
-    from facegate.verifier.publishers import PUBLISHED
+    from facegate.verifier.foreign.publishers import PUBLISHED
 
     network = shipped("models") / "verifier" / "open-1" / "network.onnx"
     weights = bytes_of_trunk(read_onnx(network))

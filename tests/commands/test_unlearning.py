@@ -8,8 +8,8 @@ import pytest
 from facegate.settings import load_settings
 from facegate.storage import open_storage
 from facegate.storage.frames import DecisionFrame
+from facegate.verifier.finetuning.promotion import Tuning
 from facegate.verifier.library import DEFAULT, library_of
-from facegate.verifier.promotion import Tuning
 from facegate.vision.composites import people
 from tests.fakes import START
 from tests.storage.decisions import a_decision

@@ -12,9 +12,9 @@ from facegate.daemon.shadow import Shadow
 from facegate.settings import Settings
 from facegate.storage import open_storage
 from facegate.storage.photos import Enrollee
+from facegate.verifier.finetuning.views import statistics_of, views_of
 from facegate.verifier.keepsake import aligned_again
 from facegate.verifier.library import library_of
-from facegate.verifier.views import statistics_of, views_of
 from facegate.vision.align import ALIGNMENT, align
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector

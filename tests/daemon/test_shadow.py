@@ -12,8 +12,8 @@ from facegate.daemon.shadow import Shadow
 from facegate.settings import Settings
 from facegate.storage import open_storage
 from facegate.storage.photos import Enrollee
+from facegate.verifier.finetuning.promotion import Tuning
 from facegate.verifier.library import library_of
-from facegate.verifier.promotion import Tuning
 from tests.e2e.household import ENROLLED, STRANGERS, copy_household, picture_of, wait_until
 from tests.fakes import MemoryDecisions, MemoryEvents, MemoryPublisher, StandingClock
 from tests.storage.photos import a_photo

@@ -15,8 +15,8 @@ from facegate.commands.main import fail
 from facegate.errors import FacegateError
 from facegate.settings import FinetuneSection, Settings
 from facegate.storage import open_storage
+from facegate.verifier.finetuning.promotion import Tuning
 from facegate.verifier.library import library_of
-from facegate.verifier.promotion import Tuning
 from tests.verifier.models import lesson
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from facegate.settings import FinetuneSection, Settings
 from facegate.storage import open_storage
-from facegate.verifier import shelf
+from facegate.verifier.finetuning import shelf
 from facegate.verifier.library import DEFAULT, library_of
 from tests.e2e.household import ENROLLED, picture_of, serving, varied, wait_until
 

@@ -136,8 +136,8 @@ def test_a_backup_is_left_to_pg_dump(storage, tmp_path):
 
 def test_a_model_is_learned_promoted_rolled_back_and_forgotten_with_its_user(settings, storage):
     from facegate.verifier.enrollment import Enrollment
+    from facegate.verifier.finetuning.promotion import Tuning
     from facegate.verifier.library import library_of
-    from facegate.verifier.promotion import Tuning
     from facegate.verifier.removal import remove
     from facegate.verifier.succession import roll_back
     from facegate.vision.composites import people

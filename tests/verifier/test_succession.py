@@ -87,7 +87,7 @@ def test_a_rollback_passes_over_models_that_are_no_more(storage, library):
 
 
 def test_a_broken_model_that_nobody_wants_is_in_nobodys_way(settings, storage, library):
-    from facegate.verifier.shelf import tidy_unless_busy
+    from facegate.verifier.finetuning.shelf import tidy_unless_busy
 
     put_in_charge(storage, library, a_model(library, "other"))
     broken = library.local_dir / "broken"

@@ -24,10 +24,10 @@ import numpy as np
 from facegate.core.calibration import Calibration
 from facegate.siamese.corpus import Source
 from facegate.siamese.selection import untouched_rows
+from facegate.verifier.evaluation.scoring import Tally, calibrated
 from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.files import digest_of, replace_file
 from facegate.verifier.library import CALIBRATION, CARD, NETWORK, Card, calibration_document, read_card
-from facegate.verifier.scoring import Tally, calibrated
 from models.verifier.recipe.people import Network, Place, Told, add_options, kept, set_by_group, taken, wrong_names
 
 SETS: Final = {"LFW": ("lfw_val", "lfw_train"), "CelebA": ("celeba_val", "celeba_train")}

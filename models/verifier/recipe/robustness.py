@@ -18,8 +18,8 @@ import numpy as np
 
 from facegate.core.frame import Pixels
 from facegate.settings import load_settings
-from facegate.verifier.evaluation import report
-from facegate.verifier.pairing import Pair, read_pairs, score_pairs
+from facegate.verifier.evaluation.figures import report
+from facegate.verifier.evaluation.pairing import Pair, read_pairs, score_pairs
 from facegate.verifier.photos import Photo, PhotoReader, open_reader
 
 SHIFT: Final = (3, -2)

@@ -4,8 +4,8 @@ import pytest
 
 from facegate.settings import FinetuneSection, Settings
 from facegate.storage import open_storage
+from facegate.verifier.finetuning.promotion import Tuning
 from facegate.verifier.library import library_of
-from facegate.verifier.promotion import Tuning
 from tests.verifier.finetuning.household import ALICE, BOB, enroll
 from tests.verifier.models import lesson
 

@@ -5,9 +5,9 @@ import pytest
 
 from facegate.errors import NotReadyError, RefusedError
 from facegate.settings import VerifierSection
-from facegate.verifier import shelf
+from facegate.verifier.finetuning import shelf
+from facegate.verifier.finetuning.promotion import STEPS, Tuning
 from facegate.verifier.library import DEFAULT
-from facegate.verifier.promotion import STEPS, Tuning
 from facegate.verifier.removal import remove
 from facegate.verifier.strangers import keep_strangers, strangers_of
 from facegate.verifier.succession import roll_back

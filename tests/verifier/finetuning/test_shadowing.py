@@ -4,9 +4,9 @@ import pytest
 
 from facegate.errors import NotReadyError, RefusedError
 from facegate.settings import FinetuneSection
+from facegate.verifier.finetuning.shadowing import conclude
 from facegate.verifier.library import DEFAULT
 from facegate.verifier.removal import remove
-from facegate.verifier.shadowing import conclude
 from tests.verifier.finetuning.household import ALICE, BOB, CAROL, NOW, confirm, enroll
 
 

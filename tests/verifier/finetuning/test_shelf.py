@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from facegate.errors import NotReadyError
-from facegate.verifier import shelf
+from facegate.verifier.finetuning import shelf
 from facegate.verifier.library import DEFAULT
 from tests.verifier.finetuning.household import NOW, folders
 from tests.verifier.models import a_model

@@ -14,8 +14,8 @@ from facegate.storage.engine import writing
 from facegate.storage.opening import Storage
 from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
+from facegate.verifier.finetuning.shelf import bury_models
 from facegate.verifier.library import Library
-from facegate.verifier.shelf import bury_models
 from facegate.verifier.succession import in_one_move
 
 

@@ -15,10 +15,10 @@ from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import Settings
 from facegate.verifier.extractor import InputContract, OnnxExtractor
-from facegate.verifier.importing import MOST_BYTES
+from facegate.verifier.foreign.importing import MOST_BYTES
+from facegate.verifier.foreign.probing import probe
 from facegate.verifier.library import library_of
 from facegate.verifier.photos import Photo, look_at
-from facegate.verifier.probing import probe
 from facegate.vision.align import Alignment
 from facegate.vision.detect import YuNetDetector
 

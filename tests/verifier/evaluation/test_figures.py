@@ -7,8 +7,8 @@ import pytest
 from facegate.core.counted import counted
 from facegate.core.resampling import Comparisons
 from facegate.errors import UnusableInputError
-from facegate.verifier.allpairs import score_people
-from facegate.verifier.evaluation import Scored, report
+from facegate.verifier.evaluation.allpairs import score_people
+from facegate.verifier.evaluation.figures import Scored, report
 from facegate.verifier.photos import Photo
 
 

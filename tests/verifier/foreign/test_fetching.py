@@ -6,8 +6,8 @@ import re
 import pytest
 
 from facegate.errors import UnusableInputError
-from facegate.verifier.fetching import GIVE_UP_AFTER, Limits, fetch_file
-from facegate.verifier.publishers import PUBLISHED, Kind
+from facegate.verifier.foreign.fetching import GIVE_UP_AFTER, Limits, fetch_file
+from facegate.verifier.foreign.publishers import PUBLISHED, Kind
 from tests.verifier.publisher import published
 
 DATA = bytes(range(256)) * 2000

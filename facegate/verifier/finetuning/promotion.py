@@ -38,15 +38,15 @@ from facegate.storage.revision import bump
 from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
-from facegate.verifier import shelf
 from facegate.verifier.files import digest_of
-from facegate.verifier.learned import LEARNED, Learned
+from facegate.verifier.finetuning import shelf
+from facegate.verifier.finetuning.gathering import Material, gather
+from facegate.verifier.finetuning.learned import LEARNED, Learned
 from facegate.verifier.library import CALIBRATION, CARD, CHECKPOINT, NETWORK, Card, Library, Model, write_model
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
 from facegate.verifier.strangers import keep_strangers, strangers_of
 from facegate.verifier.succession import in_one_move
-from facegate.verifier.tuning import Material, gather
 from facegate.vision.chart import Curve, chart, png
 from facegate.vision.detect import YuNetDetector
 

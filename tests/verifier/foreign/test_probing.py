@@ -5,9 +5,9 @@ import pytest
 from facegate.core.calibration import unmeasured
 from facegate.errors import UnusableInputError
 from facegate.verifier.extractor import InputContract
-from facegate.verifier.importing import staged
+from facegate.verifier.foreign.importing import staged
+from facegate.verifier.foreign.probing import probe
 from facegate.verifier.library import DEFAULT
-from facegate.verifier.probing import probe
 from tests.verifier.networks import insightface, of_one_node
 
 ARCFACE = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5)

@@ -19,8 +19,8 @@ from facegate.storage.frames import SpokenFrame, photo_digest
 from facegate.storage.opening import Storage
 from facegate.storage.packing import Crop
 from facegate.storage.photos import CONFIRMED, ENROLLED, StoredPhoto
+from facegate.verifier.finetuning.views import views_of
 from facegate.verifier.keepsake import aligned_again
-from facegate.verifier.views import views_of
 from facegate.vision.align import ALIGNMENT, Alignment
 from facegate.vision.view import View
 

@@ -18,14 +18,14 @@ from facegate.core.calibration import Calibration
 from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
-from facegate.verifier.allpairs import score_people
+from facegate.verifier.evaluation.allpairs import score_people
+from facegate.verifier.evaluation.groups import set_by_worst
+from facegate.verifier.evaluation.scoring import Tally, calibrated
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.files import digest_of
-from facegate.verifier.groups import set_by_worst
+from facegate.verifier.foreign.probing import Probe, probe
 from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, write_model
 from facegate.verifier.photos import Photo, PhotoReader
-from facegate.verifier.probing import Probe, probe
-from facegate.verifier.scoring import Tally, calibrated
 from facegate.verifier.selftest import PROOF, prove
 
 MOST_BYTES: Final = 300_000_000

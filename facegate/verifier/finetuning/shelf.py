@@ -20,7 +20,7 @@ from sqlalchemy import Engine, func, select
 
 from facegate.errors import NotReadyError, RefusedError
 from facegate.storage.opening import Storage
-from facegate.verifier.learned import LEARNED
+from facegate.verifier.finetuning.learned import LEARNED
 from facegate.verifier.library import Library
 from facegate.verifier.strangers import FOLDER as STRANGERS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facegate.errors import UnusableInputError
-from facegate.verifier.pairing import Pair, people_of, read_pairs, score_pairs
+from facegate.verifier.evaluation.pairing import Pair, people_of, read_pairs, score_pairs
 from facegate.verifier.photos import Photo
 
 

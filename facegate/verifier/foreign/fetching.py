@@ -17,7 +17,7 @@ from typing import Final
 import httpx
 
 from facegate.errors import FacegateError, UnusableInputError
-from facegate.verifier.importing import MOST_BYTES
+from facegate.verifier.foreign.importing import MOST_BYTES
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 GIVE_UP_AFTER: Final = 3

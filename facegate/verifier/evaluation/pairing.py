@@ -16,7 +16,7 @@ from facegate.core.comparison import score
 from facegate.core.counted import counted
 from facegate.core.resampling import Comparisons
 from facegate.errors import UnusableInputError
-from facegate.verifier.evaluation import Scored
+from facegate.verifier.evaluation.figures import Scored
 from facegate.verifier.photos import Photo
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from facegate.core import rates
 from facegate.errors import UnusableInputError
-from facegate.verifier import allpairs
-from facegate.verifier.allpairs import Highest, compare_all, score_people
-from facegate.verifier.evaluation import report
+from facegate.verifier.evaluation import allpairs
+from facegate.verifier.evaluation.allpairs import Highest, compare_all, score_people
+from facegate.verifier.evaluation.figures import report
 from facegate.verifier.photos import Photo
 
 

@@ -17,7 +17,7 @@ from facegate.core.calibration import Calibration, WorstGroup
 from facegate.core.counted import NotEnoughScoresError
 from facegate.core.resampling import Draw, bounds_of, trial_of
 from facegate.errors import UnusableInputError
-from facegate.verifier.evaluation import LEAST_PEOPLE, SEED, Scored, share
+from facegate.verifier.evaluation.figures import LEAST_PEOPLE, SEED, Scored, share
 
 TELLING_FMR: Final = 1e-3
 """Groups are held against the whole at the threshold for this: a stricter one leaves small groups no false matches."""

@@ -1,9 +1,9 @@
 """All photos of a folder of people against all, blockwise: 87 million comparisons in bounded memory.
 
 Mated scores are kept: they are few. Of the non-mated ones the highest `MOST_KEPT` are kept with their people, since
-thresholds and bounds lie there; the others are counted in the bins of `verifier.scoring`. Where no more than that were
-made, all are kept and every figure is exact; else a threshold below the kept ones stands on the edge of a bin, on the
-side that lets fewer strangers in.
+thresholds and bounds lie there; the others are counted in the bins of `verifier.evaluation.scoring`. Where no more than
+that were made, all are kept and every figure is exact; else a threshold below the kept ones stands on the edge of a
+bin, on the side that lets fewer strangers in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,9 @@ from facegate.core.comparison import Templates, scores
 from facegate.core.counted import Counted, counted
 from facegate.core.resampling import Comparisons
 from facegate.errors import UnusableInputError
-from facegate.verifier.evaluation import Scored
+from facegate.verifier.evaluation.figures import Scored
+from facegate.verifier.evaluation.scoring import BINS, bins_of, edge
 from facegate.verifier.photos import Photo
-from facegate.verifier.scoring import BINS, bins_of, edge
 
 MOST_KEPT: Final = 2_000_000
 """Non-mated comparisons that are kept, 16 bytes each, and as many again before they are thinned out."""

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from facegate.core.comparison import is_template
-from facegate.verifier import dlib_baseline
-from facegate.verifier.dlib_baseline import Baseline, time_baseline
-from facegate.verifier.speed import STAGES, photos, strangers, summary, time_models, timed
+from facegate.verifier.evaluation import dlib_baseline
+from facegate.verifier.evaluation.dlib_baseline import Baseline, time_baseline
+from facegate.verifier.evaluation.speed import STAGES, photos, strangers, summary, time_models, timed
 
 
 def test_every_stage_of_a_model_is_timed_and_the_total_is_not_less_than_any(model, detector):

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegate.core.rates import NotEnoughScoresError
-from facegate.verifier import scoring
-from facegate.verifier.scoring import BINS, Tally, bins_of, calibrated, edge
+from facegate.verifier.evaluation import scoring
+from facegate.verifier.evaluation.scoring import BINS, Tally, bins_of, calibrated, edge
 
 
 def drawn(count, people, seed):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.verifier.speed import Spent, summary, timed
+from facegate.verifier.evaluation.speed import Spent, summary, timed
 from facegate.vision.decode import decode
 
 STAGES: Final = ("decode", "detect", "extract", "compare")

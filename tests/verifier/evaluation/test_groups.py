@@ -6,8 +6,8 @@ import pytest
 from facegate.core import rates
 from facegate.core.calibration import calibrate
 from facegate.errors import UnusableInputError
-from facegate.verifier.allpairs import score_people
-from facegate.verifier.groups import TELLING_FMR, by_group, read_groups, set_by_worst, worst_group
+from facegate.verifier.evaluation.allpairs import score_people
+from facegate.verifier.evaluation.groups import TELLING_FMR, by_group, read_groups, set_by_worst, worst_group
 from facegate.verifier.photos import Photo
 
 NAMES = [f"p{at}" for at in range(30)]

@@ -1,0 +1,1 @@
+"""Networks of others: fetched, probed, imported."""
