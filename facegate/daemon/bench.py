@@ -23,7 +23,7 @@ import numpy as np
 from facegate.core.comparison import References, best_match
 from facegate.core.policy import EVERYONE, Door, Permission
 from facegate.core.ports import Clock
-from facegate.daemon.outsider import DaemonProcess, Outsider, free_port
+from facegate.daemon.harness import DaemonProcess, Harness, free_port
 from facegate.settings import Settings
 from facegate.storage.opening import Storage, open_storage
 from facegate.storage.packing import Crop
@@ -105,11 +105,11 @@ def measure(folder: Path, *, users: int, seconds: float, frames: int, clock: Clo
 
 def on_one_core(folder: Path, pictures: Sequence[bytes], frames: int, users: int) -> Iterator[Figure]:
     """Start, latency and memory of a daemon that has one core."""
-    with serving(folder, cores=1) as (daemon, outsider, started):
+    with serving(folder, cores=1) as (daemon, harness, started):
         yield Figure(
             "start to ready", started, "s", 3.0, f"process start to `online` on P/status, one core; {broker_name()}"
         )
-        rows = [timed(outsider, pictures[at % len(pictures)], f"latency-{at}") for at in range(frames)]
+        rows = [timed(harness, pictures[at % len(pictures)], f"latency-{at}") for at in range(frames)]
         walls = [wall for wall, _ in rows]
         yield Figure(
             "frame in to decision out, median",
@@ -133,8 +133,8 @@ def on_all_cores(folder: Path, pictures: Sequence[bytes], seconds: float) -> Ite
     """What is sustained with every core, and what happens at ten times of it."""
     cores = len(os.sched_getaffinity(0))
     rate = 10.0 * cores
-    with serving(folder, cores=cores) as (daemon, outsider, _):
-        sustained = loaded(outsider, pictures, rate, seconds, "sustained")
+    with serving(folder, cores=cores) as (daemon, harness, _):
+        sustained = loaded(harness, pictures, rate, seconds, "sustained")
         yield Figure(
             "frames a second, sustained",
             sustained.decided / sustained.seconds,
@@ -144,7 +144,7 @@ def on_all_cores(folder: Path, pictures: Sequence[bytes], seconds: float) -> Ite
             f"counted {sustained.counted or 'none'}; a frame waited {percentile(sustained.waits, 95):.0f} ms (p95)",
             at_least=True,
         )
-        flood = loaded(outsider, pictures, 10 * rate, seconds / 2, "flood")
+        flood = loaded(harness, pictures, 10 * rate, seconds / 2, "flood")
         yield Figure(
             "ten times the load: events unaccounted for",
             0.0 if flood.balanced else 1.0,
@@ -162,17 +162,17 @@ def while_learning(folder: Path, pictures: Sequence[bytes], frames: int) -> Figu
     open_pupils(Settings(data_dir=folder))
     idle: list[float] = []
     busy: list[float] = []
-    with serving(folder, cores=len(os.sched_getaffinity(0))) as (_, outsider, _):
+    with serving(folder, cores=len(os.sched_getaffinity(0))) as (_, harness, _):
         numbers = count()
 
         def measured() -> float:
             number = next(numbers)
-            return timed(outsider, pictures[number % len(pictures)], f"beside-{number}")[0]
+            return timed(harness, pictures[number % len(pictures)], f"beside-{number}")[0]
 
         idle += [measured() for _ in range(frames // 2)]
-        outsider.send_raw("models/command", b"finetune")
+        harness.send_raw("models/command", b"finetune")
         begun = time.monotonic()
-        while (verdict := outsider.verdict(0.0)) is None and time.monotonic() - begun < LEARNING_SECONDS:
+        while (verdict := harness.verdict(0.0)) is None and time.monotonic() - begun < LEARNING_SECONDS:
             busy.append(measured())
         spent = time.monotonic() - begun
         idle += [measured() for _ in range(frames - frames // 2)]
@@ -266,13 +266,13 @@ def drawn_pictures(count: int) -> list[bytes]:
 
 
 @contextmanager
-def serving(folder: Path, *, cores: int) -> Iterator[tuple[DaemonProcess, Outsider, float]]:
-    """Run a daemon on so many cores, and yield it with an outsider and the seconds that it took to come online."""
+def serving(folder: Path, *, cores: int) -> Iterator[tuple[DaemonProcess, Harness, float]]:
+    """Run a daemon on so many cores, and yield it with a harness and the seconds that it took to come online."""
     before = os.sched_getaffinity(0)
     with mosquitto(folder) as port:
         reached = {"FACEGATE_MQTT__HOST": "127.0.0.1", "FACEGATE_MQTT__PORT": str(port)} if port else {}
         daemon = DaemonProcess(folder, reached)
-        with Outsider(daemon.port) as outsider:
+        with Harness(daemon.port) as harness:
             begun = time.monotonic()
             os.sched_setaffinity(0, set(sorted(before)[:cores]))  # inherited by the daemon
             try:
@@ -280,8 +280,8 @@ def serving(folder: Path, *, cores: int) -> Iterator[tuple[DaemonProcess, Outsid
             finally:
                 os.sched_setaffinity(0, before)
             try:
-                outsider.wait_until_online(daemon)
-                yield daemon, outsider, time.monotonic() - begun
+                harness.wait_until_online(daemon)
+                yield daemon, harness, time.monotonic() - begun
             finally:
                 daemon.stop()
 
@@ -309,33 +309,33 @@ def mosquitto(folder: Path) -> Iterator[int | None]:
         broker.wait(5)
 
 
-def timed(outsider: Outsider, picture: bytes, name: str) -> tuple[float, dict[str, Any]]:
+def timed(harness: Harness, picture: bytes, name: str) -> tuple[float, dict[str, Any]]:
     """Send one frame and wait for its decision: seconds, and the decision."""
-    sent = outsider.send("camera0", name, picture)
-    decision = outsider.decision_on(name, ANSWER_SECONDS)
+    sent = harness.send("camera0", name, picture)
+    decision = harness.decision_on(name, ANSWER_SECONDS)
     if decision is None:
         return ANSWER_SECONDS, {"outcome": "none", "milliseconds": dict.fromkeys(("detect", "extract", "compare"), 0.0)}
-    return outsider.arrived_at(name) - sent, decision
+    return harness.arrived_at(name) - sent, decision
 
 
-def loaded(outsider: Outsider, pictures: Sequence[bytes], rate: float, seconds: float, name: str) -> Load:
+def loaded(harness: Harness, pictures: Sequence[bytes], rate: float, seconds: float, name: str) -> Load:
     """Send frames at a rate over all cameras, and wait until every event is accounted for."""
-    before = outsider.status["events"]
+    before = harness.status["events"]
     total = round(rate * seconds)
     begun = time.monotonic()
     pause = threading.Event()
     for at in range(total):
         pause.wait(max(0.0, begun + at / rate - time.monotonic()))
-        outsider.send(f"camera{at % CAMERAS}", f"{name}-{at}", pictures[at % len(pictures)])
+        harness.send(f"camera{at % CAMERAS}", f"{name}-{at}", pictures[at % len(pictures)])
     spent = time.monotonic() - begun
-    balanced = outsider.wait_for_balance(before["in"] + total, ANSWER_SECONDS + spent)
-    after = outsider.status["events"]
+    balanced = harness.wait_for_balance(before["in"] + total, ANSWER_SECONDS + spent)
+    after = harness.status["events"]
     counted = {
         reason: count - before["counted"].get(reason, 0)
         for reason, count in after["counted"].items()
         if count != before["counted"].get(reason, 0)
     }
-    answers = (outsider.decision_on(f"{name}-{at}", 0.0) for at in range(total))
+    answers = (harness.decision_on(f"{name}-{at}", 0.0) for at in range(total))
     waits = [answer["milliseconds"]["wait"] for answer in answers if answer]
     return Load(total, after["decided"] - before["decided"], counted, spent, balanced, waits)
 

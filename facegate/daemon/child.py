@@ -23,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
 
-from facegate.daemon import leash
+from facegate.daemon import limiting
 from facegate.errors import NotReadyError
 
 POLL_SECONDS: Final = 0.1
@@ -72,7 +72,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What `leash.py` puts itself under."""
+    """What `limiting.py` puts itself under."""
 
     parent: int
     nice: int
@@ -112,7 +112,7 @@ def run_limited(
     begun = time.monotonic()
     try:
         process = subprocess.Popen(  # noqa: S603 - what is run is our caller's own
-            [sys.executable, "-I", "-S", str(leash.__file__), json.dumps(asdict(limits)), *arguments],
+            [sys.executable, "-I", "-S", str(limiting.__file__), json.dumps(asdict(limits)), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

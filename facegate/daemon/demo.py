@@ -17,8 +17,8 @@ from facegate.core.frame import Box, Pixels
 from facegate.core.policy import EVERYONE, Door, Permission
 from facegate.daemon.assembly import detector_of
 from facegate.daemon.clock import SystemClock
+from facegate.daemon.harness import DaemonProcess, Harness, Stopped
 from facegate.daemon.lesson import Lesson, teach
-from facegate.daemon.outsider import DaemonProcess, Outsider, Stopped
 from facegate.errors import FacegateError
 from facegate.settings import Settings
 from facegate.storage.opening import open_storage
@@ -154,21 +154,21 @@ def play(folder: Path, *, seed: int, keep: bool, narrator: Narrator) -> Report:
     jwks = open_household(settings, report, narrator)
     events = programme(people(), seed)
     daemon = DaemonProcess(folder)
-    with Outsider(daemon.port) as outsider:
+    with Harness(daemon.port) as harness:
         started = time.monotonic()
         daemon.start()
         try:
-            outsider.wait_until_online(daemon)
-            narrator.started(outsider.status, time.monotonic() - started)
+            harness.wait_until_online(daemon)
+            narrator.started(harness.status, time.monotonic() - started)
             for number, event in enumerate(events):
-                row = asked(outsider, event, f"demo-{number:02d}", jwks)
+                row = asked(harness, event, f"demo-{number:02d}", jwks)
                 report.rows.append(row)
                 narrator.answered(row)
-            if not outsider.wait_for_balance(len(events), ANSWER_SECONDS):
+            if not harness.wait_for_balance(len(events), ANSWER_SECONDS):
                 report.faults.append(f"the books do not balance after {len(events)} events")
-            report.events = outsider.status.get("events", {})
+            report.events = harness.status.get("events", {})
             narrator.learning(sum(row.is_right for row in report.rows))
-            report.lesson = teach(settings, outsider, report.rows, SystemClock())
+            report.lesson = teach(settings, harness, report.rows, SystemClock())
             narrator.learned(report.lesson)
         finally:
             stopped = daemon.stop()
@@ -199,13 +199,13 @@ def open_household(settings: Settings, report: Report, narrator: Narrator) -> Ke
         storage.close()
 
 
-def asked(outsider: Outsider, event: DemoEvent, name: str, keys: KeySet) -> Row:
+def asked(harness: Harness, event: DemoEvent, name: str, keys: KeySet) -> Row:
     """Play one event and hold the answer against what is expected."""
-    sent = outsider.send(event.camera, name, event.picture)
-    decision = outsider.decision_on(name, ANSWER_SECONDS)
+    sent = harness.send(event.camera, name, event.picture)
+    decision = harness.decision_on(name, ANSWER_SECONDS)
     if decision is None:
         return Row(event, None, time.monotonic() - sent, f"no decision within {ANSWER_SECONDS:g} s")
-    return Row(event, decision, outsider.arrived_at(name) - sent, fault_of(decision, event, keys))
+    return Row(event, decision, harness.arrived_at(name) - sent, fault_of(decision, event, keys))
 
 
 def fault_of(decision: dict[str, Any], event: DemoEvent, keys: KeySet) -> str:

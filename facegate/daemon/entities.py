@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facegate.core.ports import Roster
-from facegate.daemon.voice import Channel
+from facegate.daemon.publishing import Channel
 from facegate.mqtt.homeassistant import Announcement, announcements, withdrawals
 from facegate.mqtt.topics import Topics
 from facegate.settings import Settings

@@ -19,7 +19,7 @@ from facegate.core.ruling import Circumstances, rule
 from facegate.core.sighting import Sighting
 from facegate.core.visits import MAX_EVENTS, Verdict, VisitRule
 from facegate.daemon.engine import Engine
-from facegate.daemon.lobby import Ended, Lobby
+from facegate.daemon.openvisits import Ended, OpenVisits
 from facegate.daemon.work import Refusal
 from facegate.settings import GateSection
 
@@ -71,7 +71,7 @@ class Gate:
         witness: Witness | None = None,
     ) -> None:
         self.engine = engine
-        self.lobby = Lobby()
+        self.open_visits = OpenVisits()
         self._confirmed_at: datetime | None = None
         self._settings = settings
         self._decisions = decisions
@@ -93,7 +93,7 @@ class Gate:
         if door is None:
             return None
         sighting = engine.verifier.sight(frame, roster)
-        verdict = self.lobby.see(door.slug, sighting, self._visit_rule(door, engine, roster))
+        verdict = self.open_visits.see(door.slug, sighting, self._visit_rule(door, engine, roster))
         if verdict is None:
             return None
         with self._answering(verdict):
@@ -107,7 +107,7 @@ class Gate:
         """Deny an event whose frame cannot be judged; None if a visit will answer it, or its camera's door is gone."""
         engine = self.engine
         door = engine.roster.door_of(refusal.camera)
-        if door is None or self.lobby.holds(refusal.event):
+        if door is None or self.open_visits.holds(refusal.event):
             return None
         sighting = Sighting(
             camera=refusal.camera,
@@ -131,19 +131,19 @@ class Gate:
     def wants_more(self, event: str, door: Door) -> bool:
         """Tell whether an event may bring a further frame: it is hunted, or its door wants frames to agree."""
         agreeing = door.agreeing_frames or self._settings.agreeing_frames
-        return agreeing > 1 or self.lobby.hunts(event)
+        return agreeing > 1 or self.open_visits.hunts(event)
 
     def is_crowded(self, camera: str) -> bool:
         """Tell whether the visit at a camera's door answers as many events as a decision may name."""
         door = self.engine.roster.door_of(camera)
-        return door is not None and self.lobby.events_at(door.slug) >= MAX_EVENTS
+        return door is not None and self.open_visits.events_at(door.slug) >= MAX_EVENTS
 
     def begin_hunt(self, event: str, camera: str) -> bool:
         """Note that frames are hunted for an event; False if no door has the camera."""
         door = self.engine.roster.door_of(camera)
         if door is None:
             return False
-        self.lobby.hunt(door.slug, event, camera, self._clock.now())
+        self.open_visits.hunt(door.slug, event, camera, self._clock.now())
         return True
 
     def end_hunt(self, event: str, camera: str, failure: str = "") -> Decision | None:
@@ -152,7 +152,7 @@ class Gate:
         door = engine.roster.door_of(camera)
         if door is None:
             return None
-        verdict = self.lobby.end_hunt(door.slug, event, self._visit_rule(door, engine, engine.roster))
+        verdict = self.open_visits.end_hunt(door.slug, event, self._visit_rule(door, engine, engine.roster))
         return None if verdict is None else self._conclude(door, explained(verdict, failure), engine)
 
     def required(self, slug: str, engine: Engine, named: str | None, *, lone: bool) -> float | None:
@@ -163,18 +163,18 @@ class Gate:
 
     def overdue(self) -> Sequence[Ended]:
         """Take the visits whose time is up; each is to be given to `conclude`."""
-        return self.lobby.due(self._clock.now(), self._rule_at)
+        return self.open_visits.due(self._clock.now(), self._rule_at)
 
     def closing(self) -> Sequence[Ended]:
         """Take every open visit, because the gate stops."""
-        return self.lobby.close(self._rule_at)
+        return self.open_visits.close(self._rule_at)
 
     def conclude(self, ended: Ended, failure: str = "") -> Decision | None:
         """Decide a visit that has ended, given why no frame came if none did; None if its door is gone."""
         engine = self.engine
         door = engine.roster.doors.get(ended.door)
         if door is None:
-            self.lobby.answered(ended.verdict.events)
+            self.open_visits.answered(ended.verdict.events)
             return None
         return self._conclude(door, explained(ended.verdict, failure), engine)
 
@@ -196,7 +196,7 @@ class Gate:
         except Exception as error:
             raise UndecidedError(verdict.events) from error
         finally:
-            self.lobby.answered(verdict.events)
+            self.open_visits.answered(verdict.events)
 
     def _ruled(self, door: Door, verdict: Verdict, engine: Engine, roster: Roster) -> Decision:
         """Rule on a verdict and sign the decision."""

@@ -55,7 +55,7 @@ class Hunting:
         self._hunts = Hunts(
             prey_of=prey_of,
             offer=intake.offer_hunted,
-            wanted=gate.lobby.hunts,
+            wanted=gate.open_visits.hunts,
             ended=self.answer,
             clock=clock,
         )

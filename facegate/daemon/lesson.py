@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from facegate.core.ports import Clock
 from facegate.core.word import CONFIRMED
-from facegate.daemon.outsider import Outsider
+from facegate.daemon.harness import Harness
 from facegate.settings import Settings
 from facegate.storage.opening import open_storage
 from facegate.verifier.finetuning.shelf import PICTURES
@@ -71,18 +71,18 @@ class Lesson:
         }
 
 
-def teach(settings: Settings, outsider: Outsider, rows: Sequence[Spoken], clock: Clock) -> Lesson:
+def teach(settings: Settings, harness: Harness, rows: Sequence[Spoken], clock: Clock) -> Lesson:
     """Confirm what was decided rightly, order a fine-tune over MQTT, and wait for its verdict."""
     right = [str(row.decision["decision"]) for row in rows if row.is_right and row.decision is not None]
     faces = speak(settings, right, clock)
     begun = time.monotonic()
-    outsider.send_raw("models/command", b"finetune")
-    verdict = outsider.verdict(VERDICT_SECONDS)
+    harness.send_raw("models/command", b"finetune")
+    verdict = harness.verdict(VERDICT_SECONDS)
     seconds = time.monotonic() - begun
     fault = fault_of(verdict)
     if not fault and verdict is not None and verdict["verdict"] == "promoted":
         model = str(verdict["challenger"])
-        took_over = outsider.wait_for_status(lambda status: status.get("model") == model, TAKE_UP_SECONDS)
+        took_over = harness.wait_for_status(lambda status: status.get("model") == model, TAKE_UP_SECONDS)
         fault = "" if took_over else f"the daemon did not take {model} up within {TAKE_UP_SECONDS:g} s"
     return Lesson(len(right), faces, verdict, seconds, fault)
 

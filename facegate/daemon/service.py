@@ -1,6 +1,6 @@
 """The one place that wires everything: start, the loop that decides what is overdue, signals, stop.
 
-    broker -> ears -> intake -> workers -> gate -> decisions -> broker
+    broker -> subscriber -> intake -> workers -> gate -> decisions -> broker
                   `-> hunting -^              `-> visits that are overdue, orders, status: the loop
 
 Threads: the MQTT network's (hears), the workers (judge), one for each
@@ -28,21 +28,21 @@ from facegate.daemon.assembly import detector_of, engine_of
 from facegate.daemon.beat import Beat
 from facegate.daemon.books import NOT_RECORDED, Books
 from facegate.daemon.chores import Chores
-from facegate.daemon.ears import Ears
 from facegate.daemon.entities import Entities
 from facegate.daemon.gate import Gate
-from facegate.daemon.herald import Herald
 from facegate.daemon.hunt import Prey
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
 from facegate.daemon.jobs import schedule
 from facegate.daemon.learning import Learning
-from facegate.daemon.lobby import Ended
 from facegate.daemon.memory import give_back, keep_heaps_few
+from facegate.daemon.modelevents import ModelEvents
+from facegate.daemon.openvisits import Ended
 from facegate.daemon.orders import Orders, Powers
+from facegate.daemon.publishing import DecisionPublisher, Status, StatusPublisher
 from facegate.daemon.remembering import aftermath_of
 from facegate.daemon.shadow import Shadow
-from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
+from facegate.daemon.subscriber import Subscriber
 from facegate.daemon.workers import Workers
 from facegate.errors import FacegateError
 from facegate.mqtt.broker import EmbeddedBroker
@@ -157,7 +157,7 @@ class Service:
                 give_back()  # what a flood of pictures took
             if status.is_due(now):
                 self._guarded(self._tell_status)
-                self._guarded(self._herald.tell_again)
+                self._guarded(self._model_events.tell_again)
                 if self._workers.alive() and self._workers.longest_seconds() < STUCK_SECONDS:
                     systemd.tell(systemd.ALIVE)
 
@@ -202,8 +202,8 @@ class Service:
             self._broker(), self.topics, self._hear, self._greet.set, newest=bool(settings.mqtt.host)
         )
         self._status = StatusPublisher(self._channel, self.topics)
-        self._herald = Herald(self._tell_models, self._storage.runs)
-        self._learning = Learning(settings.finetune, self._herald.tell)
+        self._model_events = ModelEvents(self._tell_models, self._storage.runs)
+        self._learning = Learning(settings.finetune, self._model_events.tell)
         self._entities = Entities(self._channel, self.topics, settings, self._entropy(4).hex())
         self._shadow = Shadow(
             settings=settings,
@@ -233,7 +233,7 @@ class Service:
             books=self._books,
             door_of=gate.door_of,
             wants_more=gate.wants_more,
-            holds=gate.lobby.holds,
+            holds=gate.open_visits.holds,
             max_age_seconds=settings.gate.max_age_seconds,
             places=settings.gate.queue,
             clock=self._clock,
@@ -260,11 +260,11 @@ class Service:
                 set_mode=self._set_mode,
                 rollback=self._rollback,
                 finetune=lambda: self._learning.begin("order"),
-                tell_models=self._herald.tell,
+                tell_models=self._model_events.tell,
                 announce=self._announce,
             )
         )
-        self._ears = Ears(
+        self._subscriber = Subscriber(
             topics=self.topics,
             intake=self._intake,
             hunting=self._hunting,
@@ -285,7 +285,7 @@ class Service:
         return self.settings.mqtt.model_copy(update={"host": broker.host, "port": broker.port})
 
     def _hear(self, message: Message) -> None:
-        self._ears.hear(message)
+        self._subscriber.hear(message)
 
     def _prey_of(self, camera: str) -> Prey | None:
         """Return how a camera is pulled."""

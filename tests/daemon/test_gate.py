@@ -253,11 +253,11 @@ def test_a_visit_that_ended_holds_its_events_until_it_is_answered(broken):
     rig.gate.decide(hunted_frame(rig, "alice 0.1", 1))
     rig.clock.pass_seconds(2)
     (ended,) = rig.gate.overdue()
-    assert rig.gate.lobby.holds("h1")
+    assert rig.gate.open_visits.holds("h1")
     rig.decisions.broken = broken
     with pytest.raises(UndecidedError) if broken else contextlib.nullcontext():
         rig.gate.conclude(ended)
-    assert not rig.gate.lobby.holds("h1")
+    assert not rig.gate.open_visits.holds("h1")
 
 
 def test_a_visit_whose_door_went_away_holds_nothing():
@@ -267,7 +267,7 @@ def test_a_visit_whose_door_went_away_holds_nothing():
     rig.clock.pass_seconds(60)
     (ended,) = rig.gate.overdue()
     assert rig.gate.conclude(ended) is None
-    assert not rig.gate.lobby.holds("h1")
+    assert not rig.gate.open_visits.holds("h1")
 
 
 def test_a_frame_that_cannot_be_judged_leaves_its_event_to_the_visit_that_holds_it():

@@ -36,7 +36,7 @@ class Hunted(Rig):
             books=Books(self.events),
             door_of=self.gate.door_of,
             wants_more=self.gate.wants_more,
-            holds=self.gate.lobby.holds,
+            holds=self.gate.open_visits.holds,
             max_age_seconds=5,
             places=4,
             clock=self.clock,
@@ -87,7 +87,7 @@ def test_a_visit_that_runs_out_before_its_hunt_says_why_no_frame_came():
     while not rig.hunting.failure(("porch",)):
         threading.Event().wait(0.01)
     rig.clock.pass_seconds(9)
-    (ended,) = rig.gate.lobby.due(rig.clock.now() + timedelta(seconds=60), rig.gate._rule_at)
+    (ended,) = rig.gate.open_visits.due(rig.clock.now() + timedelta(seconds=60), rig.gate._rule_at)
     decision = rig.gate.conclude(ended, rig.hunting.failure(ended.verdict.cameras))
     assert decision.detail == "go2rtc has no such stream"
     rig.hunting.close()

@@ -24,7 +24,7 @@ class Rig(GateRig):
             books=Books(self.events),
             door_of=self.gate.door_of,
             wants_more=self.gate.wants_more,
-            holds=self.gate.lobby.holds,
+            holds=self.gate.open_visits.holds,
             max_age_seconds=5,
             places=4,
             clock=self.clock,

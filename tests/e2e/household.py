@@ -21,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from facegate.core.policy import EVERYONE, Door, Permission
-from facegate.daemon.outsider import DaemonProcess
+from facegate.daemon.harness import DaemonProcess
 from facegate.settings import Settings
 from facegate.storage.opening import open_storage
 from facegate.verifier.enrollment import Enrollment

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from facegate.daemon.outsider import DaemonProcess, Outsider
+from facegate.daemon.harness import DaemonProcess, Harness
 from facegate.vision.composites import people
 from tests.e2e.household import picture_of
 
@@ -109,10 +109,10 @@ def test_the_installed_facegate_enrolls_checks_itself_runs_and_decides(installed
     daemon = DaemonProcess(installed.data, program=[installed.program])
     daemon.start()
     try:
-        with Outsider(daemon.port) as outsider:
-            outsider.wait_until_online(daemon)
-            outsider.send("porch", "first", picture_of(ALICE.slug))
-            decision = outsider.decision_on("first", 20)
+        with Harness(daemon.port) as harness:
+            harness.wait_until_online(daemon)
+            harness.send("porch", "first", picture_of(ALICE.slug))
+            decision = harness.decision_on("first", 20)
             maps = Path(f"/proc/{daemon.pid}/maps").read_text()
     finally:
         stopped = daemon.stop()

@@ -20,7 +20,7 @@ MAX_UNTOLD: Final = 20
 Document = Mapping[str, Any]
 
 
-class Herald:
+class ModelEvents:
     """Tells in order, each once as far as the broker says that it has it. Safe to use from several threads.
 
     Args:

@@ -8,7 +8,7 @@ from facegate.core.policy import Door
 from facegate.core.ports import Roster
 from facegate.daemon.books import Tally
 from facegate.daemon.entities import Entities
-from facegate.daemon.voice import DecisionPublisher, Status, StatusPublisher
+from facegate.daemon.publishing import DecisionPublisher, Status, StatusPublisher
 from facegate.mqtt.topics import Topics
 from facegate.settings import HomeAssistantSection, Settings
 from tests.fakes import START, StandingClock

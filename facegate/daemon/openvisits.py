@@ -29,7 +29,7 @@ class Ended:
     verdict: Verdict
 
 
-class Lobby:
+class OpenVisits:
     """Open visits by door; safe to use from several threads."""
 
     def __init__(self) -> None:

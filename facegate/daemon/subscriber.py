@@ -43,7 +43,7 @@ BAD_EVENT: Final = "bad_event"
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class Subscriber:
     """Turns messages into what they are about.
 
     Attributes:

@@ -101,7 +101,7 @@ class DaemonProcess:
         return self._process
 
 
-class Outsider:
+class Harness:
     """Sends pictures as a camera does, and collects decisions as a lock does.
 
     Args:
@@ -117,7 +117,7 @@ class Outsider:
         self._arrived: dict[str, float] = {}
         self.status: dict[str, Any] = {}
         self._models: list[dict[str, Any]] = []
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"outsider-{os.getpid()}")
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"harness-{os.getpid()}")
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)

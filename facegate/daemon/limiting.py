@@ -1,4 +1,4 @@
-"""Puts itself under limits, then becomes the command it was given: `python leash.py LIMITS COMMAND...`.
+"""Puts itself under limits, then becomes the command it was given: `python limiting.py LIMITS COMMAND...`.
 
 A process of its own does this, and not the fork of a program with threads: between fork and exec such a program may
 do next to nothing. LIMITS is JSON: see `Limits` in `facegate.daemon.child`. Only the standard library is imported, and
