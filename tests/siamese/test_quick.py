@@ -4,12 +4,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from onnx import helper, numpy_helper
 from torch.nn.functional import conv2d, cosine_similarity, prelu
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.companion import Companion
-from facegate.siamese.quick import quickened
+from facegate.siamese.companion import LEVELS, Companion
+from facegate.siamese.quick import quickened, well_rounded
 from facegate.siamese.sface import read_sface
 from tests.siamese.small_trunks import SHORT, pixels, small_chain
 
@@ -36,6 +39,48 @@ def test_a_quick_companion_says_nearly_what_the_network_says(rounds):
         mean = told(chain).mean(0)
         alike = cosine_similarity(companion(pixels(CROPS)).flatten(1) - mean, told(chain) - mean)
     assert alike.mean() > 0.85  # of a few channels with random slopes; of SFace itself it is 0.96
+
+
+ROWS = arrays.arrays(np.float64, (5, 9), elements=st.floats(-LEVELS, LEVELS))
+SEEN = arrays.arrays(np.float64, (40, 9), elements=st.floats(-4, 4))
+
+
+@given(ROWS, SEEN, st.booleans())
+def test_weights_are_rounded_together_and_never_worse_than_one_by_one(rows, seen, apart):
+    weights, x = torch.from_numpy(rows), torch.from_numpy(seen)
+    spread = (x.T @ x / len(x))[None]
+    rounded = well_rounded(weights, spread.expand(5, 9, 9) if apart else spread, LEVELS)
+    assert torch.equal(rounded, rounded.round())
+    assert rounded.abs().max() <= LEVELS
+    largest = weights.abs().argmax(1)
+    one_by_one = weights.round()
+    one_by_one[range(5), largest] = rounded[range(5), largest]  # that one is always rounded away from zero
+
+    def lost(numbers):
+        return ((numbers - weights) @ x.T).square().mean(1)
+
+    assert bool((lost(rounded) <= lost(one_by_one) + 1e-6).all())
+    assert bool((rounded.abs().amax(1) >= weights.abs().amax(1)).all())
+
+
+def test_an_edge_filter_gives_nothing_of_plain_skin():
+    plain = torch.ones(1, 9, 9, dtype=torch.float64) + 0.01 * torch.eye(9, dtype=torch.float64)  # pixels nearly alike
+    edge = torch.tensor([[40.0, 0, -40] * 3], dtype=torch.float64) + torch.linspace(0.1, 0.45, 9, dtype=torch.float64)
+    assert float(well_rounded(edge, plain, LEVELS).sum() - edge.sum()) == pytest.approx(0, abs=0.5)
+    assert abs(float(edge.round().sum() - edge.sum())) > 2
+
+
+def test_a_companion_loses_next_to_nothing_when_it_is_rounded():
+    chain = small_chain()
+    companion, wanted = quickened(chain, pixels(CROPS)), told(chain)
+    alike = []
+    for rounds in (False, True):
+        companion.rounds = rounds
+        with torch.no_grad():
+            values = companion(pixels(CROPS)).flatten(1)
+        mean = wanted.mean(0)
+        alike.append(float(cosine_similarity(values - mean, wanted - mean).mean()))
+    assert alike[1] > alike[0] - 0.01
 
 
 def test_the_same_seed_makes_the_same_companion():
