@@ -6,14 +6,15 @@ still. (The two dashes keep torchrun from reading our `--start` as one of its ow
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 
-from facegate.commands.output import console, print_json, say, warn
+from facegate.commands import trained
+from facegate.commands.output import console, warn
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
@@ -90,8 +91,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Train twins from a start, choose on held-out people, calibrate, and write the model's folder."""
     from facegate.daemon.bench import machine  # noqa: PLC0415
-    from facegate.siamese import losses, recipe  # noqa: PLC0415
-    from facegate.siamese import plan as plans  # noqa: PLC0415
+    from facegate.siamese import recipe  # noqa: PLC0415
+    from facegate.siamese.losses import Head  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
     from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
     from facegate.siamese.sface import read_sface  # noqa: PLC0415
@@ -101,7 +102,6 @@ def train(  # noqa: PLR0917 - typer passes options by name
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
     require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
-    default = plans.Recipe() if companion else plans.ITSELF
     trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
@@ -115,34 +115,22 @@ def train(  # noqa: PLR0917 - typer passes options by name
             left_out |= {"anchor", "relations"}
             if mates.leads:
                 warn("there is no teacher: the twins learn from who is who alone")
-        plan = plans.Recipe(
-            seed=seed,
-            steps=steps or default.steps,
-            people=people or default.people,
-            pictures=pictures,
-            rate=default.rate if rate is None else rate,
-            companion=default.companion,
-            together=together,
-            frozen=frozen if frozen is not None else 0 if start == NOTHING else default.frozen,
-            doors=doors,
-            person=person,
-            mixtures=mixtures if known else 0.0,
-            head=losses.Head(head),
-            bf16=bf16_pays(mates.device) if bf16 is None else bf16,
-            workers=default_workers(mates.size) if workers is None else workers,
-            look_every=look_every,
-            contrastive=default.contrastive * ("contrastive" not in left_out),
-            anchor=default.anchor * ("anchor" not in left_out),
-            relations=default.relations * ("relations" not in left_out),
-        )
-        trained = trained_by(mates, place, trunk, known, plan, detector, chain=chain, resume=resume, share=share)
-    if trained is None:
+        given = {
+            "seed": seed, "steps": steps, "people": people, "pictures": pictures, "rate": rate, "together": together,
+            "frozen": 0 if frozen is None and start == NOTHING else frozen,
+            "doors": doors, "person": person, "mixtures": mixtures if known else 0.0,
+            "head": Head(head), "look_every": look_every,
+            "bf16": bf16_pays(mates.device) if bf16 is None else bf16,
+            "workers": default_workers(mates.size) if workers is None else workers,
+        }  # fmt: skip
+        plan = planned(given, left_out, beside=companion is not None)
+        came = trained_by(mates, place, trunk, known, plan, detector, chain=chain, resume=resume, share=share)
+    if came is None:
         return
-    written = write(trained, name, origin_of(start, companion if trained.trunk.companion else None), out, detector)
-    where = {"machine": machine(), "device": str(mates.device), "processes": mates.size}
-    tell_of(
-        trained, written, {**where, "steps": plan.steps, "seconds": round(time.monotonic() - began)}, as_json=as_json
-    )
+    origin = trained.origin_of(None if start == NOTHING else start, companion if came.trunk.companion else None)
+    written = trained.write(came, name, origin, out, detector)
+    run = {"machine": machine(), "device": str(mates.device), "processes": mates.size, "steps": plan.steps}
+    trained.tell_of(came, written, {**run, "seconds": round(time.monotonic() - began)}, as_json=as_json)
 
 
 def require_one_way(
@@ -175,24 +163,18 @@ def losses_left_out(without: Sequence[str]) -> set[str]:
     return {LOSSES[loss] for loss in without}
 
 
-def tell_of(trained: "Trained", written: Path, run: "dict[str, Any]", *, as_json: bool) -> None:
-    """Say what came out of a run, and on what machine."""
-    best = trained.candidates[0]
-    if as_json:
-        first = next(each for each in trained.candidates if each.is_start)
-        chosen = [
-            {"share": each.share, "way": each.way, "cost": each.cost(first), "plain": each.plain, "door": each.door}
-            for each in trained.candidates
-        ]
-        print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen, **run})
-    else:
-        if trained.trunk.companion is None:
-            say(f"{written}: the best lies {best.share:.0%} of the way from the start to the trained")
-        else:
-            say(f"{written}: the best start lies {best.way:.0%} of the way, and the companion weighs {best.share:g}")
-        say(f"{run['seconds'] / 3600:.1f} hours on {run['machine']}, {run['device']} x {run['processes']}")
-    if best.is_start:
-        warn("nothing that was learnt is better than the start on held-out people")
+def planned(given: Mapping[str, Any], left_out: Collection[str], *, beside: bool) -> "Recipe":
+    """Return the recipe that options make.
+
+    Args:
+        given: What was asked for, by the names of the recipe's fields; None: nothing was.
+        left_out: Losses that have no weight.
+        beside: A companion learns; or a start learns alone.
+    """
+    from facegate.siamese import plan  # noqa: PLC0415
+
+    asked: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    return replace(plan.Recipe() if beside else plan.ITSELF, **asked | dict.fromkeys(left_out, 0.0))
 
 
 def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
@@ -305,60 +287,3 @@ def teachers(
         name, counts = f"{path.stem}@{digest_of(path)[:12]}", weight if path in others else 1.0
         known.append(Teacher(extractor.extract, contract.alignment, name, counts))
     return known
-
-
-def origin_of(start: str, companion: Path | None) -> str:
-    """Return what a model's card says of where its weights come from."""
-    if start == NOTHING:
-        return "random weights"
-    if companion is None:
-        return f"{Path(start).name} (trained on)"
-    return f"{Path(start).name}, and beside it a companion made of {companion.name} (trained on)"
-
-
-def write(trained: "Trained", name: str, origin: str, out: Path, detector: "FaceDetector") -> Path:
-    """Export the trunk, calibrate it on untouched held-out people, and write the model's folder.
-
-    People are compared within a source only: two sources may show one person under two names.
-    """
-    from facegate.siamese.corpus import Source  # noqa: PLC0415
-    from facegate.siamese.export import write_onnx  # noqa: PLC0415
-    from facegate.siamese.selection import untouched_rows  # noqa: PLC0415
-    from facegate.siamese.teaching import blocks  # noqa: PLC0415
-    from facegate.siamese.weights import checkpoint_of  # noqa: PLC0415
-    from facegate.verifier.evaluation.scoring import Tally, calibrated  # noqa: PLC0415
-    from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
-    from facegate.verifier.files import digest_of  # noqa: PLC0415
-    from facegate.verifier.library import CHECKPOINT, NETWORK, Card, write_model  # noqa: PLC0415
-    from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
-
-    network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
-    write_onnx(trained.trunk, network, half=True)
-    files = {NETWORK: digest_of(network)}
-    card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)
-    extractor = OnnxExtractor(network, model=card.id, contract=contract)
-    tally, count = Tally(), 0
-    for source in trained.sources:
-        rows = untouched_rows(source)
-        if not len(rows):
-            continue
-        kept = Source(source.name, source.crops[rows], tuple(source.paths[row] for row in rows))
-        numbers = np.unique(kept.people, return_inverse=True)[1]
-        tally.add(np.concatenate([extractor.extract(seen) for seen in blocks(kept, contract.alignment)]), numbers)
-        count += int(numbers.max()) + 1
-    calibration = calibrated(
-        tally,
-        model=card.id,
-        people=count,
-        source=f"{count} people on whom nothing was trained or chosen, compared within their sources",
-    )
-    folder = out / name
-    proof = prove(detector, extractor, contract.alignment)
-    write_model(
-        folder,
-        card,
-        network.read_bytes(),
-        calibration,
-        {PROOF: proof.document(), CHECKPOINT: checkpoint_of(trained.trunk)},
-    )
-    return folder
