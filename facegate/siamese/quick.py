@@ -41,6 +41,8 @@ FEWEST: Final = 32
 """Pictures that say how a depthwise layer is solved, however large its maps."""
 AT_ONCE: Final = 32
 """Channels of a depthwise layer that are solved together."""
+LEAST_GAIN: Final = 1e-12
+"""Of a move of a weight; less is lost in float64."""
 MOST_MOVES: Final = 2000
 """So many weights of a channel are moved up or down a step, one after the other, if that helps."""
 
@@ -148,19 +150,30 @@ def _around(layer: WholeConv, x: Tensor) -> Tensor:
 
 def _put_on_whole_numbers(layer: WholeConv, x: Tensor, came: Tensor, draw: torch.Generator) -> None:
     """Round the weights so that what the layer gives of maps (n, c, h, w) changes least; the bias takes up the mean."""
-    if layer.kernel_size == (1, 1):
-        seen = _places(x, _drawn_places(x, PLACES, draw))[None]  # (1, k, i)
-    else:
-        pictures = torch.randperm(len(x), generator=draw)[:FEWEST]
-        seen = _around(layer, x[pictures]).double()  # (c, k, 9)
-        if layer.groups == 1:
-            seen = seen.transpose(0, 1).flatten(1)[None]  # (1, k, c * 9)
-    mean = seen.mean(1)  # (1 or c, i)
-    centred = seen - mean[:, None]
+    mean, spread = _moments(layer, x, draw)
     steps, weight = layer.steps(came).double(), layer.weight.flatten(1).double()
-    spread = centred.mT @ centred / seen.shape[1]
     wrong = well_rounded(weight / steps[:, None], spread, layer.levels) * steps[:, None] - weight
     _fill(layer, weight + wrong, layer.bias - (wrong * mean).sum(1))
+
+
+def _moments(layer: WholeConv, x: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return mean (1 or c, i) and covariance (1 or c, i, i) of what each weight of a channel is multiplied with."""
+
+    def told(seen: Tensor) -> tuple[Tensor, Tensor]:
+        mean = seen.mean(1)
+        centred = seen - mean[:, None]
+        return mean, centred.mT @ centred / seen.shape[1]
+
+    if layer.kernel_size == (1, 1):
+        return told(_places(x, _drawn_places(x, PLACES, draw))[None])
+    pictures, parts = torch.randperm(len(x), generator=draw)[:FEWEST], []
+    for first in range(0, x.shape[1], AT_ONCE):
+        around = _around(layer, x[pictures, first : first + AT_ONCE])
+        at = torch.randint(around.shape[1], (PLACES_OF_ONE,), generator=draw)
+        seen = around[:, at].double()  # (c, k, 9)
+        parts.append(told(seen if layer.groups > 1 else seen.transpose(0, 1).flatten(1)[None]))
+    means, spreads = zip(*parts, strict=True)
+    return torch.cat(means), torch.cat(spreads)
 
 
 def well_rounded(weights: Tensor, spread: Tensor, levels: int) -> Tensor:
@@ -181,20 +194,21 @@ def well_rounded(weights: Tensor, spread: Tensor, levels: int) -> Tensor:
     numbers[every, largest] = weights[every, largest].sign() * weights[every, largest].abs().ceil().clamp_max(levels)
     free = torch.ones_like(numbers, dtype=torch.bool)
     free[every, largest] = False
-    own = spread.diagonal(dim1=-2, dim2=-1)  # (o or 1, i)
-    ways = torch.tensor([1.0, -1.0], dtype=torch.float64)[:, None, None]
+    spread = spread.expand(len(weights), -1, -1)
+    own = spread.diagonal(dim1=-2, dim2=-1)  # (o, i)
     slope = ((numbers - weights)[:, None] @ spread)[:, 0]
+    busy = every  # rows that gain by a move
     for _ in range(MOST_MOVES):
-        allowed = free & ((numbers + ways).abs() <= levels)  # (2, o, i)
-        change = torch.where(allowed, 2 * ways * slope + own, math.inf).transpose(0, 1).flatten(1)  # (o, 2 * i)
-        best, place = change.min(1)
-        moves = best < -1e-12  # noqa: PLR2004 - what is lost in float64
-        if not moves.any():
+        ways = -slope[busy].sign()  # against the slope; the other way nothing is to be had
+        allowed = free[busy] & ((numbers[busy] + ways).abs() <= levels)
+        change = torch.where(allowed, own[busy] - 2 * slope[busy].abs(), math.inf)
+        best, column = change.min(1)
+        gains = best < -LEAST_GAIN
+        busy, column, by = busy[gains], column[gains], ways[gains, column[gains]]
+        if not len(busy):
             break
-        column = place % weights.shape[1]
-        by = torch.where(place < weights.shape[1], 1.0, -1.0).double() * moves
-        numbers[every, column] += by
-        slope += by[:, None] * (spread[every, column] if len(spread) > 1 else spread[0, column])
+        numbers[busy, column] += by
+        slope[busy] += by[:, None] * spread[busy, column]
     return numbers
 
 

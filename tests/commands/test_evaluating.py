@@ -154,7 +154,7 @@ def test_what_cannot_be_evaluated_is_one_line(tmp_path, folder, pairs, capsys):
     people_folder(tmp_path / "alone", count=1)
     for place in (tmp_path / "empty", tmp_path / "nowhere", folder / "p0", tmp_path / "alone"):
         refused(capsys, ["folder", place])
-    assert "1 people; two are needed" in refused(capsys, ["folder", tmp_path / "alone"])
+    assert "one person; two people are needed" in refused(capsys, ["folder", tmp_path / "alone"])
     assert "no folder" in refused(capsys, ["pairs", "--images", tmp_path / "nowhere", "--pairs", pairs])
     missing = pairs.read_text() + "p0/0.webp\tp0/99.webp\t1\n"
     pairs.write_text(missing)
