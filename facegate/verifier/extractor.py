@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
-from facegate.errors import NotReadyError
+from facegate.inference import open_network
 from facegate.vision.align import ALIGNMENT, Alignment
 
 ARCFACE: Final = Alignment(
@@ -83,7 +82,7 @@ class OnnxExtractor:
         """
         self._model = model
         self.contract = contract
-        self._session = _session(network, threads)
+        self._session = open_network(network, threads)
         self._input = self._session.get_inputs()[0]
         self._output: str = self._session.get_outputs()[0].name
 
@@ -131,20 +130,3 @@ def normalised(raw: NDArray[np.float32]) -> Templates:
     if not bool((np.isfinite(lengths) & (lengths > SHORTEST)).all()):
         raise ValueError("the network answered with a vector that has no direction")
     return np.asarray(raw / lengths, np.float32)
-
-
-def _session(network: Path, threads: int) -> Any:
-    """Open a session that is deterministic and spins on no core while it waits."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # it raises what it logs as an error, and that is told in one line
-    options.enable_cpu_mem_arena = False  # no slower for a network this small, and 15 MB smaller
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
-        why = str(error).splitlines()[0].rpartition(" failed:")[2].strip(" .")  # not the path, which may be a copy's
-        raise NotReadyError(
-            f"ONNX Runtime cannot load {network.name}: {why[:160]}", "Fetch or import the model again"
-        ) from error

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from facegate.core.frame import Pixels
+from facegate.inference import open_network
 from facegate.siamese.augment import place, plain
 from facegate.siamese.export import write_onnx
 from facegate.siamese.networks import Trunk
@@ -57,14 +57,10 @@ class FeatureNetwork:
     def __init__(self, trunk: Trunk, threads: int) -> None:
         """Write the trunk to a temporary file and open it."""
         self._width = trunk.shape.features
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
             path = Path(folder) / "features.onnx"
             write_onnx(trunk, path, features=True)
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_network(path, threads)
 
     def extract(self, crops: NDArray[np.uint8]) -> Features:
         """Return features float32 (n, f) of crops uint8 (n, 128, 128, 3)."""
