@@ -6,7 +6,6 @@ over from a run that died, and goes. Models that shipped or were imported have n
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from typing import Final
 from sqlalchemy import Engine, func, select
 
 from facegate.errors import NotReadyError, RefusedError
+from facegate.storage.locking import lock_in
 from facegate.storage.opening import Storage
 from facegate.verifier.finetuning.learned import LEARNED
 from facegate.verifier.library import Library
@@ -43,20 +43,11 @@ def alone(data_dir: Path, engine: Engine) -> Iterator[None]:
         RefusedError: Another one is running.
         NotReadyError: The folder cannot be written.
     """
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (data_dir / LOCK).open("ab")
-    except OSError as error:
-        raise NotReadyError(
-            f"The data folder {data_dir} cannot be used: {error.strerror}", "Make it writable for facegate"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise _busy() from error
-        with _alone_on_server(engine):
-            yield
+    file = lock_in(data_dir, LOCK)
+    if file is None:
+        raise _busy()
+    with file, _alone_on_server(engine):
+        yield
 
 
 @contextmanager
