@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from facegate.core.ports import FaceDetector
+from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.batches import Collection
+from facegate.siamese.companion import Companion
 from facegate.siamese.corpus import Source
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
@@ -171,21 +172,21 @@ def ablate(
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
             say(f"row {name}")
-            trunk = balanced(beginning(start, row.recipe, companion), faces)
-            if row.fresh:
-                trunk = fresh_trunk(start.shape, seed=plan.seed)
-            run = Run(
-                trunk.to(team.device),
-                collection_of(row, lessons, teachers, place, sum(parts_learnt(trunk.shape, row.recipe))),
-                row.recipe,
-                place.folder / name,
-                team=team,
-            )
+            trunk = beginning_of(row, start, companion, faces, plan.seed).to(team.device)
+            collection = collection_of(row, lessons, teachers, place, sum(parts_learnt(trunk.shape, row.recipe)))
+            run = Run(trunk, collection, row.recipe, place.folder / name, team=team)
             run.resume()
             trunk = balanced(run.train(partial(report, name)), faces)
         if team.leads:
             yield figures_of(name, trunk, sources, row.recipe, place.folder)
         team.wait()
+
+
+def beginning_of(row: Row, start: Trunk, companion: Companion, faces: Crops, seed: int) -> Trunk:
+    """Return what a row begins to learn with."""
+    if row.fresh:
+        return fresh_trunk(start.shape, seed=seed)
+    return balanced(beginning(start, row.recipe, companion), faces)
 
 
 def collection_of(
