@@ -1,4 +1,4 @@
-"""A lock on a folder, the kernel's (`flock`): it ends with the process however that ends, and leaves nothing to tidy."""
+"""A lock on a folder, the kernel's (`flock`): it ends with the process, however that ends."""
 
 import fcntl
 from pathlib import Path
