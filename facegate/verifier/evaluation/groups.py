@@ -2,7 +2,8 @@
 
 A group's FMR is that of non-mated comparisons within the group: a stranger of one's own group is the one who is most
 often taken for one. Its ratio to the FMR of all non-mated comparisons tells how far the whole's figure flatters it.
-A few people look alike by chance: a group counts as faring worse only where draws of its people say so.
+A few people look alike by chance: a group counts as faring worse only where draws of its people say so, and leaving
+out any one of them as well.
 """
 
 import csv
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration, WorstGroup
 from facegate.core.counted import NotEnoughScoresError
-from facegate.core.resampling import Draw, bounds_of, trial_of
+from facegate.core.jackknife import least_fmr
+from facegate.core.rates import Bounds
+from facegate.core.resampling import Comparisons, Draw, bounds_of, trial_of
 from facegate.errors import UnusableInputError
 from facegate.verifier.evaluation.figures import LEAST_PEOPLE, SEED, Scored, share
 
@@ -133,7 +136,9 @@ def _group(scored: Scored, members: NDArray[np.bool_], threshold: float, whole: 
         if int((mine > 0).sum()) < LEAST_PEOPLE:
             raise NotEnoughScoresError("too few people to draw from")  # noqa: TRY301 - as for too few comparisons
         trial = trial_of(mated, within, scored.people, mine, threshold)
-        bounds = bounds_of(trial, rates_of(threshold), np.random.default_rng(SEED))
+        drawn = bounds_of(trial, rates_of(threshold), np.random.default_rng(SEED))
+        few = _of_few(drawn["fmr"], within.where(within.scores >= threshold), mine)
+        bounds: dict[str, Bounds | None] = {"fmr": few, "fnmr": drawn["fnmr"]}
     except NotEnoughScoresError:  # a group of one, or without a stranger near the threshold: exact bounds have to do
         bounds = dict.fromkeys(("fmr", "fnmr"))
     fmr = share(false_matches, non_mated, bounds["fmr"]) if non_mated else None
@@ -146,6 +151,12 @@ def _group(scored: Scored, members: NDArray[np.bool_], threshold: float, whole: 
         "fnmr": share(missed, len(mated), bounds["fnmr"]) if len(mated) else None,
         "fmr_ratio": fmr["rate"] / whole if fmr and whole else None,
     }
+
+
+def _of_few(drawn: Bounds | None, false_matches: Comparisons, photos: NDArray[np.int64]) -> Bounds | None:
+    """Return bounds over people whose lower one is the jackknife's where that is lower: so it is in small groups."""
+    least = least_fmr(false_matches.left, false_matches.right, photos)
+    return drawn if drawn is None or least is None else Bounds(min(drawn.lower, least), drawn.upper)
 
 
 def rates_of(threshold: float) -> dict[str, Callable[[Draw], float]]:

@@ -134,3 +134,22 @@ def test_too_few_comparisons_tell_no_groups_apart():
     scored = score_people(few)
     with pytest.raises(UnusableInputError, match="too few to hold groups against"):
         set_by_worst(calibration_of(scored), scored, list(few), dict.fromkeys(few, "all"))
+
+
+def test_a_group_of_few_in_which_six_look_alike_does_not_set_the_curve():
+    """Draws of eleven people say that they fare worse; leaving out one says that it hangs on a few of them."""
+    rng = np.random.default_rng(2)
+    many, few, photos, width = 120, 11, 12, 128
+    faces = rng.normal(size=(many + few, width))
+    faces[many : many + 6] = faces[many] + rng.normal(size=(6, width))
+    templates = np.repeat(faces, photos, axis=0) + 0.6 * rng.normal(size=((many + few) * photos, width))
+    templates = (templates / np.linalg.norm(templates, axis=1, keepdims=True)).astype(np.float32)
+    names = [f"p{number:03}" for number in range(many + few)]
+    owners = np.repeat(names, photos)
+    seen = {name: [Photo(Path(name), template) for template in templates[owners == name]] for name in names}
+    groups = dict.fromkeys(names[many:], "few") | dict.fromkeys(names[:many], "many")
+    found = by_group(score_people(seen), names, groups, 0.3)
+    row = found["by_group"]["few"]["fmr"]
+    assert row["rate"] > 10 * found["whole_fmr"]["rate"]
+    assert row["people_lower"] < found["whole_fmr"]["rate"]
+    assert worst_group(found["by_group"], found["whole_fmr"]["rate"]) is None
