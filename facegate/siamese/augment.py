@@ -144,7 +144,7 @@ def _colour(draw: np.random.Generator) -> tuple[int, int, int]:
     return blue, green, red
 
 
-def _paint(crop: Crop, corners: NDArray[np.floating], draw: np.random.Generator) -> Crop:
+def painted(crop: Crop, corners: NDArray[np.floating], draw: np.random.Generator) -> Crop:
     """Fill a polygon (k, 2), pixels, with cloth: a colour, a light from one side, soft edges."""
     cover = np.zeros(crop.shape[:2], np.float32)
     cv2.fillPoly(cover, [np.round(corners).astype(np.int32)], 1.0, cv2.LINE_AA)
@@ -154,24 +154,28 @@ def _paint(crop: Crop, corners: NDArray[np.floating], draw: np.random.Generator)
     return _as_crop(crop * (1 - cover) + cloth * cover)
 
 
-def mask(crop: Crop, draw: np.random.Generator) -> Crop:
-    """Paint a mask from the nose down to the chin, over the cheeks."""
-    side = crop.shape[0]
+def mask_outline(draw: np.random.Generator, chin: float = 1.02) -> NDArray[np.float64]:
+    """Draw the outline of a mask, (9, 2), from the nose to the chin, over the cheeks; an aligned crop's side is 1."""
     outline = np.array(
         [
             *((0.17, 0.60), (0.34, 0.55), (0.50, 0.53), (0.66, 0.55), (0.83, 0.60)),
-            *((0.80, 0.85), (0.64, 1.02), (0.36, 1.02), (0.20, 0.85)),
+            *((0.80, 0.85), (0.64, chin), (0.36, chin), (0.20, 0.85)),
         ]
     )
     outline[:5, 1] += draw.uniform(-0.05, 0.12)  # worn high on the nose or low
-    return _paint(crop, (outline + draw.normal(0, 0.015, outline.shape)) * side, draw)
+    return np.asarray(outline + draw.normal(0, 0.015, outline.shape), np.float64)
+
+
+def mask(crop: Crop, draw: np.random.Generator) -> Crop:
+    """Paint a mask from the nose down to the chin, over the cheeks."""
+    return painted(crop, mask_outline(draw) * crop.shape[0], draw)
 
 
 def cap(crop: Crop, draw: np.random.Generator) -> Crop:
     """Paint a cap or a hood down to above the brows."""
     side, brim = crop.shape[0], draw.uniform(0.18, 0.38)
     outline = np.array([(-0.05, -0.05), (1.05, -0.05), (1.05, brim + 0.06), (0.5, brim), (-0.05, brim + 0.06)])
-    return _paint(crop, (outline + draw.normal(0, 0.015, outline.shape)) * side, draw)
+    return painted(crop, (outline + draw.normal(0, 0.015, outline.shape)) * side, draw)
 
 
 def sunglasses(crop: Crop, draw: np.random.Generator) -> Crop:
@@ -192,7 +196,7 @@ def something(crop: Crop, draw: np.random.Generator) -> Crop:
     side = crop.shape[0]
     middle, reach = draw.uniform(0.05, 0.95, 2) * side, draw.uniform(0.1, 0.25, 2) * side
     signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
-    return _paint(crop, middle + signs * reach + draw.normal(0, 4, (4, 2)), draw)
+    return painted(crop, middle + signs * reach + draw.normal(0, 4, (4, 2)), draw)
 
 
 WORN: Final[tuple[tuple[Effect, float], ...]] = ((mask, 0.3), (sunglasses, 0.07), (cap, 0.1), (something, 0.06))

@@ -8,7 +8,8 @@ can help:
     far    the picture at twice the wide look's scale or more: nothing found, and the picture has more to show
     close  the region of the largest face, reduced or not so that the face has the size where landmarks are best
 
-One that looks at a 1280x720 frame with one person therefore costs the wide look and perhaps a small close one.
+One that looks at a 1280x720 frame with one person therefore costs the wide look and perhaps a small close one. What the
+shipped network found is looked at from near once more, for its landmarks (`vision.landmarks`).
 """
 
 import math
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from facegate.core.frame import Box, Face, Pixels
 from facegate.errors import NotReadyError
 from facegate.resources import shipped
+from facegate.vision.landmarks import LandmarkPlacer
 from facegate.vision.silence import silence_decoders
 
 MEND: Final = "Set vision.detector to an ONNX file in YuNet's format, or unset it to use the shipped one"
@@ -75,7 +77,8 @@ class YuNetDetector:
         """Load and try the network.
 
         Args:
-            model: ONNX file in YuNet's format; None: the shipped one.
+            model: ONNX file in YuNet's format, whose landmarks are taken as they are; None: the shipped one, whose
+                landmarks are placed anew.
             score: Least detection score, in (0, 1); None: the network's own.
             overlap: Faces that overlap by more (intersection over union) are one.
 
@@ -85,6 +88,7 @@ class YuNetDetector:
         self._model = model or shipped("models") / "detector" / "face_detector.onnx"
         self._score = score or (OWN_SCORE if model is None else YUNET_SCORE)
         self._overlap = overlap
+        self._placer = LandmarkPlacer() if model is None else None
         self._idle: SimpleQueue[cv2.FaceDetectorYN] = SimpleQueue()
         if not self._model.is_file():
             raise NotReadyError(f"There is no face detector at {self._model}", MEND)
@@ -93,6 +97,11 @@ class YuNetDetector:
 
     def detect(self, picture: Pixels) -> list[Face]:
         """Return the faces of an upright picture, the largest first; safe to call from several threads."""
+        found = self.found(picture)
+        return found if self._placer is None else self._placer.placed(picture, found)
+
+    def found(self, picture: Pixels) -> list[Face]:
+        """Return the faces of an upright picture, the largest first, with landmarks as the detector has them."""
         height, width = picture.shape[:2]
         if not (height and width):
             return []

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.errors import NotReadyError
+from facegate.resources import shipped
 from facegate.vision.composites import people
-from facegate.vision.detect import TILE_OVERLAP, TILE_SIDE, YuNetDetector, overlaps, spans
+from facegate.vision.detect import OWN_SCORE, TILE_OVERLAP, TILE_SIDE, YuNetDetector, overlaps, spans
 from facegate.vision.figure import Place
 from facegate.vision.porch import porch
 from facegate.vision.scenes import Guest, Light, Scene, render
@@ -121,6 +122,15 @@ def test_threads_see_what_one_sees_alone(detector):
             for face, expected in zip(faces, alone, strict=True):
                 assert face.box == expected.box
                 assert np.array_equal(face.landmarks, expected.landmarks)
+
+
+def test_a_detector_of_ones_own_has_its_own_landmarks_and_the_shipped_ones_are_placed_anew(detector, portrait):
+    own = YuNetDetector(shipped("models") / "detector" / "face_detector.onnx", OWN_SCORE)
+    coarse = found(own, portrait)
+    assert np.array_equal(coarse.landmarks, own.found(portrait)[0].landmarks)
+    assert np.array_equal(coarse.landmarks, detector.found(portrait)[0].landmarks)
+    assert not np.array_equal(coarse.landmarks, found(detector, portrait).landmarks)
+    assert coarse.box == found(detector, portrait).box
 
 
 def test_a_missing_network_is_named(tmp_path):
