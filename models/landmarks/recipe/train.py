@@ -45,8 +45,8 @@ Batch = tuple[Tensor, Tensor]
 class Batches(IterableDataset[Batch]):
     """Batches of drawn crops; worker w of n takes the steps w, w + n, ..."""
 
-    def __init__(self, patches: Patches, rows: list[int], *, seed: int, first: int) -> None:
-        self.patches, self.rows, self.seed, self.first = patches, rows, seed, first
+    def __init__(self, patches: Patches, rows: list[int], *, seed: int, first: int, crops: int = CROPS) -> None:
+        self.patches, self.rows, self.seed, self.first, self.crops = patches, rows, seed, first, crops
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
@@ -59,12 +59,12 @@ class Batches(IterableDataset[Batch]):
     def batch(self, step: int) -> Batch:
         """Draw the batch of one step."""
         drawn = []
-        for number in range(CROPS):
+        for number in range(self.crops):
             rng = np.random.default_rng((self.seed, step, number))
             row = self.rows[int(rng.integers(len(self.rows)))]
             drawn.append(crop(self.patches.pixels[row], self.patches.faces[row], rng))
         crops = evened(np.stack([pixels for pixels, _ in drawn]))
-        shifts = np.stack([points - NEAR.template for _, points in drawn]).reshape(CROPS, 10) / REACH
+        shifts = np.stack([points - NEAR.template for _, points in drawn]).reshape(self.crops, 10) / REACH
         return torch.from_numpy(crops), torch.from_numpy(shifts.astype(np.float32))
 
 

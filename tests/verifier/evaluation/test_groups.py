@@ -139,7 +139,7 @@ def test_too_few_comparisons_tell_no_groups_apart():
 def test_a_group_of_few_in_which_six_look_alike_does_not_set_the_curve():
     """Draws of eleven people say that they fare worse; leaving out one says that it hangs on a few of them."""
     rng = np.random.default_rng(2)
-    many, few, photos, width = 120, 11, 12, 128
+    many, few, photos, width = 60, 11, 8, 128
     faces = rng.normal(size=(many + few, width))
     faces[many : many + 6] = faces[many] + rng.normal(size=(6, width))
     templates = np.repeat(faces, photos, axis=0) + 0.6 * rng.normal(size=((many + few) * photos, width))
