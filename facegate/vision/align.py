@@ -97,6 +97,12 @@ def sampled(picture: Pixels, transform: Transform, size: int, border: int = cv2.
     return np.asarray(crop, np.uint8)
 
 
+def taken_back(points: NDArray[np.floating], transform: Transform) -> NDArray[np.float64]:
+    """Return points (n, 2) of a crop as points of the picture from which `transform` leads to it."""
+    back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))
+    return np.asarray(points @ back[:2, :2].T + back[:2, 2], np.float64)
+
+
 def align_all(picture: Pixels, faces: Sequence[Landmarks], alignment: Alignment = ALIGNMENT) -> Crops:
     """Cut one crop for each set of landmarks; uint8, shape (n, size, size, 3)."""
     crops = np.empty((len(faces), alignment.size, alignment.size, 3), np.uint8)
@@ -111,9 +117,8 @@ def reduced(picture: Pixels, transform: Transform, size: int, by: int) -> tuple[
     The region starts and ends at multiples of `by`, so that a pixel of the reduced picture is always the same
     `by` x `by` pixels, whatever the crop shows of it.
     """
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float64)
-    back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))
-    reach = corners @ back[:2].T
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    reach = taken_back(corners, transform)
     height, width = picture.shape[:2]
     low = np.floor(reach.min(axis=0) / by - 1) * by
     high = np.ceil(reach.max(axis=0) / by + 1) * by

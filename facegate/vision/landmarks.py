@@ -19,7 +19,7 @@ from facegate.core.ports import Crops
 from facegate.errors import NotReadyError
 from facegate.inference import open_network
 from facegate.resources import shipped
-from facegate.vision.align import ALIGNMENT, Alignment, Transform, sampled, similarity
+from facegate.vision.align import ALIGNMENT, Alignment, Transform, sampled, similarity, taken_back
 
 BORDER: Final = 32
 """What the network sees around an aligned crop, in the crop's pixels."""
@@ -61,7 +61,7 @@ class LandmarkPlacer:
             some = numbers[first : first + AT_A_TIME]
             crops = np.stack([sampled(picture, there[number], NEAR.size) for number in some])
             for number, shift in zip(some, self.shifts(crops), strict=True):
-                points = _taken_back(NEAR.template + shift, there[number])
+                points = taken_back(NEAR.template + shift, there[number])
                 done[number] = replace(faces[number], landmarks=points.astype(np.float32))
         return done
 
@@ -77,12 +77,6 @@ def towards_near(landmarks: Landmarks) -> Transform | None:
         return similarity(landmarks, NEAR.template)
     except ValueError:
         return None
-
-
-def _taken_back(points: NDArray[np.floating], transform: Transform) -> NDArray[np.float64]:
-    """Return points (n, 2) of a crop as points of the picture from which `transform` leads to it."""
-    back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))[:2]
-    return np.asarray(points @ back[:, :2].T + back[:, 2], np.float64)
 
 
 def evened(crops: Crops) -> NDArray[np.float32]:

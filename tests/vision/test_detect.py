@@ -19,16 +19,6 @@ from facegate.vision.scenes import Guest, Light, Scene, render
 EYES = 73.0  # pixels between the eyes of a composite
 
 
-@pytest.fixture(scope="module")
-def detector():
-    return YuNetDetector()
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return people()[1].picture(0)
-
-
 def found(detector, picture):
     faces = detector.detect(picture)
     assert len(faces) == 1

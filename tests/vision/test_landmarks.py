@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from facegate.core.frame import Box, Face
 from facegate.errors import NotReadyError
 from facegate.vision.composites import people
-from facegate.vision.detect import YuNetDetector
 from facegate.vision.landmarks import AT_A_TIME, NEAR, LandmarkPlacer, evened, towards_near
 
 EYES = 73.0  # pixels between the eyes of a composite
@@ -19,16 +18,6 @@ EYES = 73.0  # pixels between the eyes of a composite
 @pytest.fixture(scope="module")
 def placer():
     return LandmarkPlacer()
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return YuNetDetector()
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return people()[1].picture(0)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from facegate.core.frame import Box, Face
 from facegate.core.quality import DOOR, ENROLLMENT, shortcoming
 from facegate.vision.align import ALIGNMENT, align
 from facegate.vision.composites import people
-from facegate.vision.detect import YuNetDetector
 from facegate.vision.measure import measure, pose
 
 LEVEL = np.array([(0, 0), (60, 0), (30, 33.6), (8, 60), (52, 60)], np.float32)
@@ -14,8 +13,7 @@ LEVEL = np.array([(0, 0), (60, 0), (30, 33.6), (8, 60), (52, 60)], np.float32)
 
 
 @pytest.fixture(scope="module")
-def faces():
-    detector = YuNetDetector()
+def faces(detector):
     return [(picture := person.picture(0), detector.detect(picture)[0]) for person in people()]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.detector.recipe.backdrops import load_scenes
@@ -84,9 +84,9 @@ def rate(progress: float) -> float:
 
 
 @torch.no_grad()
-def follow(mean: Detector, network: Detector, step: int) -> None:
-    """Move the running mean of weights and norms a little towards the network."""
-    keep = min(EMA, (1 + step) / (10 + step))
+def follow(mean: nn.Module, network: nn.Module, step: int, most: float = EMA) -> None:
+    """Move the running mean of weights and norms a little towards the network; at `most` the mean is kept."""
+    keep = min(most, (1 + step) / (10 + step))
     for slow, fast in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
             slow.lerp_(fast, 1 - keep)

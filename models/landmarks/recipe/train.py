@@ -10,7 +10,6 @@ from (seed, s, k), so that a run that was stopped goes on with what it would hav
 import argparse
 import copy
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +24,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from facegate.siamese.corpus import held_out
 from facegate.vision.landmarks import NEAR, evened
+from models.detector.recipe.train import follow, rate
 from models.landmarks.recipe.crops import Patches, crop, load_patches
 from models.landmarks.recipe.network import REACH, Placer
 
 CROPS: Final = 96
 PEAK_RATE: Final = 2e-3
-FLOOR: Final = 0.01
 WARM_UP: Final = 200
 DECAY: Final = 1e-4
 KEEP: Final = 0.998
@@ -97,10 +96,8 @@ class Run:
 
     def learn(self, batch: Batch, steps: int) -> float:
         """Take one step of `steps`; the mean error in pixels of the crop."""
-        progress = min(1.0, self.step / steps)
-        share = FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2
         for group in self.optimizer.param_groups:
-            group["lr"] = PEAK_RATE * share * min(1.0, (self.step + 1) / WARM_UP)
+            group["lr"] = PEAK_RATE * rate(self.step / steps) * min(1.0, (self.step + 1) / WARM_UP)
         crops, shifts = batch
         found = self.network(crops.contiguous(memory_format=torch.channels_last))
         self.optimizer.zero_grad()
@@ -108,18 +105,8 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimizer.step()
         self.step += 1
-        self._follow()
+        follow(self.mean, self.network, self.step, KEEP)
         return float((found.detach() - shifts).reshape(-1, 5, 2).norm(dim=2).mean()) * REACH
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the running mean of weights and norms a little towards the network."""
-        keep = min(KEEP, (1 + self.step) / (10 + self.step))
-        for slow, fast in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if slow.dtype.is_floating_point:
-                slow.lerp_(fast, 1 - keep)
-            else:
-                slow.copy_(fast)
 
 
 def train(run: Run, batches: DataLoader[Batch], out: Path, *, steps: int, save_every: float) -> None:

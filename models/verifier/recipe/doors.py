@@ -27,7 +27,7 @@ from facegate.settings import load_settings
 from facegate.siamese.augment import mask_outline, painted
 from facegate.verifier.evaluation.contestants import Contestant, open_side_by_side
 from facegate.verifier.extractor import InputContract
-from facegate.vision.align import ALIGNMENT, align, similarity
+from facegate.vision.align import ALIGNMENT, align, similarity, taken_back
 from facegate.vision.choose import central_face
 from facegate.vision.decode import decode
 from models.detector.recipe import degrade
@@ -44,9 +44,7 @@ Told = dict[str, list[NDArray[np.float32] | None]]
 def masked(picture: Pixels, face: Face, draw: np.random.Generator) -> Pixels:
     """Paint a mask on a face in a photograph, down to below its chin."""
     there = similarity(face.landmarks, ALIGNMENT.template)
-    back = np.linalg.inv(np.vstack([there, (0, 0, 1)]))[:2]
-    corners = mask_outline(draw, chin=1.14) * ALIGNMENT.size
-    return painted(picture, corners @ back[:, :2].T + back[:, 2], draw)
+    return painted(picture, taken_back(mask_outline(draw, chin=1.14) * ALIGNMENT.size, there), draw)
 
 
 def dark(picture: Pixels, _: Face, draw: np.random.Generator) -> Pixels:
@@ -67,19 +65,21 @@ def told_of(paths: Sequence[Path], contestants: Sequence[Contestant], detector: 
     for number, path in enumerate(paths):
         picture = decode(path.read_bytes())
         face = central_face(detector.detect(picture), picture)
-        shown = {"as it is": picture}
+        looks = {"as it is": (picture, face)}
         for at, (kind, spoil) in enumerate(SPOILED.items()):
             if face is not None:
-                shown[kind] = spoil(picture, face, np.random.default_rng((SEED, number, at)))
+                seen = spoil(picture, face, np.random.default_rng((SEED, number, at)))
+                looks[kind] = seen, central_face(detector.detect(seen), seen)
         for kind in KINDS:
-            seen = shown.get(kind) if face is not None else None
-            found = None if seen is None else central_face(detector.detect(seen), seen)
+            seen, found = looks.get(kind, (picture, None))
             for one, said in zip(contestants, told, strict=True):
-                said[kind].append(None if seen is None or found is None else _template(one, seen, found))
+                said[kind].append(_template(one, seen, found))
     return told
 
 
-def _template(one: Contestant, picture: Pixels, face: Face) -> NDArray[np.float32]:
+def _template(one: Contestant, picture: Pixels, face: Face | None) -> NDArray[np.float32] | None:
+    if face is None:
+        return None
     crop = align(picture, face.landmarks, one.alignment)
     return np.asarray(one.extractor.extract(crop[None])[0], np.float32)
 
