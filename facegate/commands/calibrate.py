@@ -53,7 +53,7 @@ def calibrate(
     elif groups is not None:
         raise UnusableInputError("--groups tells of people whom nobody named", "Name their folder: calibrate DIR")
     chosen = library_of(settings).load(model)
-    calibration, strangers = chosen.calibration, strangers_for(chosen, settings)
+    calibration, strangers = chosen.at_doors, strangers_for(chosen, settings)
     arming, doors = enrolled(chosen, settings, strangers)
     document = {
         **summary(calibration),
@@ -104,12 +104,13 @@ def enrolled(model: "Model", settings: Settings, strangers: "Templates | None") 
         return measured(nobody(model.id, model.card.dimension)), {}
     with open_storage(settings) as storage:
         roster = storage.gallery.roster(model.id)
-    return measured(roster.references, model.calibration, strangers), dict(roster.doors)
+    return measured(roster.references, model.at_doors, strangers), dict(roster.doors)
 
 
 def renew(people: Path, name: str, listing: Path | None) -> None:
     """Calibrate a model on photos; it gets a folder of its own beside the shipped one, with the same network."""
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
+    from facegate.verifier.calibrations import CROWD, LEVELLED, levelled_documents  # noqa: PLC0415
     from facegate.verifier.evaluation.groups import read_groups  # noqa: PLC0415
     from facegate.verifier.foreign.importing import add_to, calibrate_on  # noqa: PLC0415
     from facegate.verifier.library import CALIBRATION, NETWORK, library_of  # noqa: PLC0415
@@ -124,8 +125,10 @@ def renew(people: Path, name: str, listing: Path | None) -> None:
     read = {person: [next(photos) for _ in own] for person, own in found.items()}
     source = f"{people.name}: {len(found)} people, {sum(map(len, found.values()))} photos of this installation"
     calibration = calibrate_on(model.card, read, source, groups)
-    made_anew = {NETWORK, CALIBRATION, PROOF}
+    made_anew = {NETWORK, CALIBRATION, PROOF, LEVELLED, CROWD}
     more = {file: (model.folder / file).read_bytes() for file in model.card.files if file not in made_anew}
+    if (levelling := model.at_doors.levelling) is not None:
+        more |= levelled_documents(calibrate_on(model.card, read, source, groups, levelling))
     add_to(
         library_of(settings), model.card, model.folder / NETWORK, calibration, reader.detector, replace=True, more=more
     )
@@ -228,6 +231,12 @@ def show(document: dict[str, Any], calibration: "Calibration") -> None:
             for row in doors
         ],
     )
+    if any(rises := document["gallery"]["rises"].values()):
+        most = max(document["gallery"]["rises"], key=lambda user: document["gallery"]["rises"][user])
+        say(
+            f"each user is named from {min(rises):.3f} to {max(rises):.3f} above that, {most} most: by how little they"
+            " are like the strangers whom the network knows best"
+        )
     for raised in document["usual"]["raised"]:
         say(too_alike(raised))
     if not gallery["every_two_compared"]:

@@ -154,6 +154,7 @@ def lesson_of(tuned: "Tuned") -> "Lesson":
         after=tuned.after.to_json(),
         network=tuned.network,
         calibration=tuned.calibration,
+        levelled=tuned.levelled,
         frames_as_references=tuned.frames_as_references,
         curves=() if curves is None else (curve("before", curves.before), curve("after", curves.after)),
     )

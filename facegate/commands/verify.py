@@ -83,11 +83,9 @@ def identify(
     with open_storage(settings) as storage:
         roster, coverage = storage.gallery.roster(model.id), storage.gallery.coverage(model.id)
     coverage.require(model.id)
-    arming = measured(roster.references, model.calibration, strangers_of(settings, model))
-    threshold = supported_threshold(
-        model.calibration, settings.gate.target_fmr, len(roster.references), arming.strictness
-    )
-    rule, now = Rule(model.calibration, threshold, settings.gate.margin, arming), datetime.now(UTC)
+    arming = measured(roster.references, model.at_doors, strangers_of(settings, model))
+    threshold = supported_threshold(model.at_doors, settings.gate.target_fmr, len(roster.references), arming.strictness)
+    rule, now = Rule(model.at_doors, threshold, settings.gate.margin, arming), datetime.now(UTC)
     rows: list[Identified] = []
     drawn: list[tuple[Photo, str, bool]] = []
     for photo in read_with_progress(reader, paths):

@@ -5,7 +5,9 @@ bound to the network's digest. This is the part that is bound to the enrolled re
 
     nearest     each user's most alike other user. Relatives and twins pass for one another more easily than strangers
                 do, so a user is named only by a score that keeps the margin from that other's photos as well:
-                threshold(user) = max(threshold, score of the two + margin). Raising can never grant more.
+                threshold(user) = max(threshold + rise, score of the two + margin). Raising can never grant more.
+    rises       by how much more is asked of each user whom the network tells from their like less well
+                (`core.levelling`): threshold(user) = threshold + rise. Nobody's rise is below zero.
     strictness  how many times more often the strangers that come with the model reach this gallery than the curve says,
                 beyond chance; at least 1, so it never makes a threshold laxer.
 
@@ -17,7 +19,7 @@ Stale is then only what could not be measured.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -61,6 +63,7 @@ class Arming:
         references: The references that it was measured of; belongs to no others.
         gallery: Their digest.
         nearest: Each user's most alike other user; empty where there were too many references to search.
+        rises: How much more is asked of each user than of the most ordinary; of whom it says nothing, nothing.
         searched: Whether every two users were compared.
         strictness: At least 1.
         strangers: Templates of strangers that were held against the references.
@@ -72,6 +75,11 @@ class Arming:
     searched: bool = True
     strictness: float = 1.0
     strangers: int = 0
+    rises: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def rise(self, user: str) -> float:
+        """Return how much more a user has to score, >= 0."""
+        return self.rises.get(user, 0.0)
 
     def fits(self, references: References) -> bool:
         """Tell whether this was measured of exactly these references; costs nothing."""
@@ -79,7 +87,20 @@ class Arming:
 
     def raised(self, threshold: float, margin: float) -> dict[str, Relative]:
         """Return the users whose own threshold is above the door's, and the one who is too alike."""
-        return {user: one for user, one in self.nearest.items() if one.score + margin > threshold}
+        return {user: one for user, one in self.nearest.items() if one.score + margin > threshold + self.rise(user)}
+
+
+def required(threshold: float, margin: float, other: Relative | None, rise: float) -> float:
+    """Return the score that names a user.
+
+    Args:
+        threshold: The door's.
+        margin: How far every other user has to stay behind.
+        other: Who is most alike the user.
+        rise: How much more is asked of the user.
+    """
+    own = threshold + rise
+    return own if other is None else max(own, other.score + margin)
 
 
 def digest_of(references: References) -> str:
@@ -111,16 +132,33 @@ def measured(
     """
     gallery = digest_of(references)
     if before is not None and before.gallery == gallery:
-        return Arming(references, gallery, before.nearest, before.searched, before.strictness, before.strangers)
+        return replace(before, references=references)
     if calibration is not None and calibration.model != references.model:
         raise ValueError(f"a calibration of {calibration.model} for references of {references.model}")
     searched = len(references) <= MOST_SEARCHED
+    rises = np.zeros(len(references)) if calibration is None else calibration.rises(references.templates)
     nearest = nearest_users(references) if searched else {}
     strictness, tried = 1.0, 0
     if calibration is not None and calibration.measured and strangers is not None and len(references):
         some = strangers[: max(FEWEST, MOST_TRIES // len(references))]
-        strictness, tried = strictness_of(highest(some, references), calibration, len(references)), len(some)
-    return Arming(references, gallery, MappingProxyType(nearest), searched, strictness, tried)
+        tops = highest(some, references, rises)
+        strictness, tried = strictness_of(tops, calibration, len(references)), len(some)
+    return Arming(
+        references,
+        gallery,
+        MappingProxyType(nearest),
+        searched,
+        strictness,
+        tried,
+        MappingProxyType(rises_of_users(rises, references)),
+    )
+
+
+def rises_of_users(rises: NDArray[np.float64], references: References) -> dict[str, float]:
+    """Return each user's rise: the largest of their references', float64 (n,), so that it holds for all of them."""
+    found = np.zeros(len(references.users))
+    np.maximum.at(found, references.owners, rises)
+    return dict(zip(references.users, found.tolist(), strict=True))
 
 
 def nearest_users(references: References) -> dict[str, Relative]:
@@ -143,11 +181,15 @@ def nearest_users(references: References) -> dict[str, Relative]:
     }
 
 
-def highest(strangers: Templates, references: References) -> NDArray[np.float64]:
-    """Return each stranger's highest score against anybody enrolled, float64 (s,)."""
+def highest(
+    strangers: Templates, references: References, rises: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return each stranger's highest score against anybody enrolled, less the reference's rise, float64 (s,)."""
+    less = np.float32(0.0) if rises is None else rises.astype(np.float32)
     rows = max(1, CELLS // max(1, len(references)))
     parts = [
-        scores(strangers[top : top + rows], references.templates).max(axis=1) for top in range(0, len(strangers), rows)
+        (scores(strangers[top : top + rows], references.templates) - less).max(axis=1)
+        for top in range(0, len(strangers), rows)
     ]
     return np.concatenate(parts).astype(np.float64)
 

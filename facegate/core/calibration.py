@@ -12,6 +12,9 @@ whatever the comparisons have in common.
 
 Who looks for a way in need not be anybody: strangers of one's own group, of one sex or region, are taken for one more
 often than strangers at large. Where a group was seen to fare worse than all, the curve is that group's.
+
+A calibration may be of levelled scores (`core.levelling`): then whoever asks it takes the reference's rise off a score,
+and adds it to a threshold.
 """
 
 import math
@@ -24,7 +27,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.comparison import Templates
 from facegate.core.counted import Counted, counted
+from facegate.core.levelling import Levelling
 from facegate.core.rates import NotEnoughScoresError, Scores, checked, fnmr, upper_bound
 
 KNOTS_PER_DECADE: Final = 24
@@ -86,6 +91,7 @@ class Calibration:
         knots: The FMR curve, scores ascending, FMR falling.
         mated: The same of the mated comparisons.
         worst_group: Whose curve it is, as far as strangers' scores were seen; None: that of everybody.
+        levelling: What was taken off the scores; None: nothing.
     """
 
     model: str
@@ -95,6 +101,7 @@ class Calibration:
     knots: tuple[Knot, ...]
     mated: Mated
     worst_group: WorstGroup | None = None
+    levelling: Levelling | None = None
 
     def __post_init__(self) -> None:
         """Refuse a curve that is empty, not finite or not monotone.
@@ -129,6 +136,10 @@ class Calibration:
             replace(knot, fmr=min(1.0, knot.fmr * group.ratio)) if knot.reached else knot for knot in self.knots
         )
         return replace(self, knots=raised, worst_group=group)
+
+    def rises(self, references: Templates) -> NDArray[np.float64]:
+        """Return what is taken off the scores with each reference (n, d), float64 (n,), >= 0."""
+        return np.zeros(len(references)) if self.levelling is None else self.levelling.rises(references)
 
     @property
     def measured(self) -> bool:
@@ -232,7 +243,7 @@ class Calibration:
         return self.mated.fnmr[at]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the calibration as a JSON document; `from_json` is its inverse."""
+        """Return the calibration as a JSON document; `from_json` is its inverse, given the crowd."""
         return {
             "format": FORMAT,
             "model": self.model,
@@ -241,6 +252,7 @@ class Calibration:
             "non_mated": self.non_mated,
             "mated": self.mated.comparisons,
             "worst_group": None if self.worst_group is None else asdict(self.worst_group),
+            **({} if self.levelling is None else {"levelling": _told(self.levelling)}),
             "curve": [
                 {"score": knot.score, "reached": knot.reached, "fmr": knot.fmr, "fnmr": missed}
                 for knot, missed in zip(self.knots, self.mated.fnmr, strict=True)
@@ -248,11 +260,19 @@ class Calibration:
         }
 
 
-def from_json(document: Mapping[str, Any]) -> Calibration:
+def _told(levelling: Levelling) -> dict[str, Any]:
+    return {"ordinary": levelling.ordinary, "slope": levelling.slope, "nearest": levelling.nearest}
+
+
+def from_json(document: Mapping[str, Any], crowd: Templates | None = None) -> Calibration:
     """Read a calibration.
 
+    Args:
+        document: As `Calibration.to_json` gave it.
+        crowd: float32 (s, d): the strangers of a levelled one, who lie in a file of their own.
+
     Raises:
-        UnusableCalibrationError: The document is none.
+        UnusableCalibrationError: The document is none, or is levelled by a crowd that is not there.
     """
     try:
         if document["format"] != FORMAT:
@@ -266,9 +286,21 @@ def from_json(document: Mapping[str, Any]) -> Calibration:
             knots=tuple(Knot(float(at["score"]), int(at["reached"]), float(at["fmr"])) for at in curve),
             mated=Mated(int(document["mated"]), tuple(float(at["fnmr"]) for at in curve)),
             worst_group=None if group is None else WorstGroup(str(group["name"]), float(group["ratio"])),
+            levelling=_levelling(document.get("levelling"), crowd),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise UnusableCalibrationError(f"no calibration: {error!r}") from error
+
+
+def _levelling(told: Mapping[str, Any] | None, crowd: Templates | None) -> Levelling | None:
+    if told is None:
+        return None
+    if crowd is None:
+        raise UnusableCalibrationError("a levelled calibration without its crowd")
+    try:
+        return Levelling(crowd, float(told["ordinary"]), float(told["slope"]), int(told["nearest"]))
+    except ValueError as error:
+        raise UnusableCalibrationError(str(error)) from error
 
 
 def unmeasured(model: str) -> Calibration:

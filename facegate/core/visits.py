@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from facegate.core.arming import Relative
+from facegate.core.arming import Relative, required
 from facegate.core.decision import Reason
 from facegate.core.sighting import Sighting
 
@@ -56,6 +56,7 @@ class VisitRule:
         hunt_seconds: Or so long after its last hunt began without any face, > 0.
         alone: More than one face in a frame is refused as `several_faces`.
         nearest: Score of each user with the most alike other user: their own threshold stays the margin above it.
+        rises: How much more is asked of each user (`core.levelling`); of whom it says nothing, nothing.
         unarmed: Why the door is not armed, where it is not.
     """
 
@@ -68,13 +69,15 @@ class VisitRule:
     hunt_seconds: float
     alone: bool = False
     nearest: Mapping[str, Relative] = field(default_factory=lambda: MappingProxyType({}))
+    rises: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     unarmed: str = "no calibrated threshold"
 
     def required(self, user: str | None, *, lone: bool) -> float | None:
         """Return the score that names a user: the door's threshold, or more; None where the door is not armed."""
         door = self.threshold if lone else self.threshold_of_many
-        other = self.nearest.get(user) if user is not None else None
-        return door if door is None or other is None else max(door, other.score + self.margin)
+        if door is None or user is None:
+            return door
+        return required(door, self.margin, self.nearest.get(user), self.rises.get(user, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ def judge(sighting: Sighting, rule: VisitRule, *, lone: bool) -> Judged:  # noqa
     if sighting.user is None or sighting.score is None:
         return Judged(Reason.NO_MATCH, "nobody is enrolled", sighting)
     if not sighting.score >= threshold:  # not "<": NaN must deny
-        return Judged(Reason.NO_MATCH, _too_alike(sighting, rule, lone=lone), sighting)
+        return Judged(Reason.NO_MATCH, _why_more(sighting, rule, lone=lone), sighting)
     if sighting.runner_up is not None and not sighting.score - sighting.runner_up >= rule.margin:
         gap = sighting.score - sighting.runner_up
         return Judged(Reason.AMBIGUOUS, f"runner-up {gap:.3f} behind < {rule.margin:.3f}", sighting)
@@ -230,12 +233,15 @@ def settle(visit: Visit, rule: VisitRule | None = None) -> Verdict:
     )
 
 
-def _too_alike(sighting: Sighting, rule: VisitRule, *, lone: bool) -> str:
+def _why_more(sighting: Sighting, rule: VisitRule, *, lone: bool) -> str:
     """Say so where a score that would open the door to others does not, because another user is too alike."""
-    door, other = rule.required(None, lone=lone), rule.nearest.get(sighting.user or "")
-    if door is None or other is None or sighting.score is None or not sighting.score >= door:
+    door, user = rule.required(None, lone=lone), sighting.user or ""
+    other = rule.nearest.get(user)
+    if door is None or other is None or sighting.score is None:
         return ""
-    return f"{sighting.user} and {other.user} are too alike ({other.score:.3f})"
+    if not sighting.score >= door + rule.rises.get(user, 0.0):
+        return ""
+    return f"{user} and {other.user} are too alike ({other.score:.3f})"
 
 
 def _joined(visit: Visit, event: str, camera: str) -> Visit:

@@ -30,7 +30,7 @@ def verifier_of(
     return Verifier(
         detector=detector,
         extractor=extractor,
-        calibration=model.calibration,
+        calibration=model.at_doors,
         limits=replace(DOOR, size=float(settings.vision.min_face)),
         clock=clock,
         alignment=model.card.contract.alignment,
@@ -75,5 +75,5 @@ def engine_with(settings: Settings, gallery: Gallery, model: Model, verifier: Ve
     Raises:
         NotReadyError: The strangers are there and cannot be used, or the database fails.
     """
-    measured = LiveGallery(gallery, model.id, model.calibration, strangers_of(settings, model))
-    return Engine(model.id, verifier, model.calibration, measured)
+    measured = LiveGallery(gallery, model.id, model.at_doors, strangers_of(settings, model))
+    return Engine(model.id, verifier, model.at_doors, measured)

@@ -143,12 +143,12 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
     if not roster.doors:
         yield note("doors", "none: every event is counted as unknown_camera", "facegate doors add front --camera porch")
     try:
-        arming = measured(roster.references, model.calibration, strangers_of(settings, model))
+        arming = measured(roster.references, model.at_doors, strangers_of(settings, model))
     except FacegateError as error:
         yield Finding("doors", Health.ILL, error.what, error.mend)
         return
     for door in roster.doors.values():
-        told = of_door(door, settings.gate, model.calibration, arming)
+        told = of_door(door, settings.gate, model.at_doors, arming)
         yield armed(door, told, model, enrolled=len(roster.references), wished=settings.gate.frames_per_visit)
     try:
         storage.gallery.coverage(model.id).require(model.id)
@@ -159,7 +159,7 @@ def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
         yield note("users", "nobody is enrolled", "facegate enroll USER PHOTO")
     else:
         yield well("users", f"{enrolled} enrolled with {len(roster.references)} references")
-    usual = of_door(None, settings.gate, model.calibration, arming).alone
+    usual = of_door(None, settings.gate, model.at_doors, arming).alone
     if usual is not None and (raised := arming.raised(usual, settings.gate.margin)):
         yield note(
             "users", f"too alike for one threshold: {', '.join(sorted(raised))}", "facegate calibrate tells more"

@@ -260,6 +260,7 @@ class Gate:
             hunt_seconds=settings.hunt_seconds,
             alone=door.alone,
             nearest=arming.nearest if arming is not None else {},
+            rises=arming.rises if arming is not None else {},
             unarmed=engine.unarmed(roster) if many is None else "",
         )
 

@@ -13,7 +13,7 @@ Runs in a child process; the daemon never imports this.
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration, calibrate
 from facegate.core.judging import LEAST_USERS, NO_FIGURES, Figures, Judgement, Trial, Verdict, judge
+from facegate.core.levelling import FEWEST, Levelling, levelled_by
 from facegate.siamese.export import read_onnx, write_onnx
 from facegate.siamese.networks import Trunk, use_threads
-from facegate.siamese.tuning.cohort import Cohort, Strangers, read_cohort
+from facegate.siamese.tuning.cohort import CLEAN, Cohort, Strangers, read_cohort
 from facegate.siamese.tuning.crossfit import at_the_door, generic_scores, trials
-from facegate.siamese.tuning.head import Features, HeadPlan, Rows, learn_head, mean_references
+from facegate.siamese.tuning.head import Features, HeadPlan, Rows, learn_head, mean_references, templates
 from facegate.siamese.tuning.household import NOBODY, Household
 from facegate.siamese.tuning.material import (
     FeatureNetwork,
@@ -99,6 +100,7 @@ class Tuned:
         after: The challenger's.
         network: ONNX of the challenger; None where nothing was learnt.
         calibration: What its scores mean; its model id is to be filled in (`dataclasses.replace`).
+        levelled: The same of levelled scores; None where nothing was learnt, or the cohort is too small a crowd.
         frames_as_references: Under the challenger confirmed frames are references too.
         curves: For a picture; None where nothing was compared.
         references: What stands for each user under the challenger, float32 (users, d), of unit length: the mean of all
@@ -116,6 +118,7 @@ class Tuned:
     curves: Curves | None
     references: NDArray[np.float32] | None = None
     frames_used: NDArray[np.bool_] | None = None
+    levelled: Calibration | None = None
 
 
 def finetune(household: Household, model_folder: Path, recipe: Recipe, report: Report | None = None) -> Tuned:
@@ -229,6 +232,7 @@ class Learner:
             curves=Curves(_scores(before, judgement.before), _scores(after, judgement.after)),
             references=means,
             frames_used=used,
+            levelled=levelled_calibration_of(head, self.cohort),
         )
 
 
@@ -286,17 +290,32 @@ def network_with(trunk: Trunk, head: Features) -> bytes:
         return (Path(folder) / NETWORK).read_bytes()
 
 
-def calibration_of(head: Features, outsiders: Strangers) -> Calibration:
+def levelled_calibration_of(head: Features, cohort: Cohort) -> Calibration | None:
+    """Return the same of levelled scores, the crowd being those whom the trunk learnt from; None: they are too few."""
+    crowd = templates(head, cohort.replay.seen(CLEAN).features)
+    if len(crowd) < FEWEST:
+        return None
+    known = templates(head, cohort.outsiders.seen(CLEAN).features)
+    return calibration_of(head, cohort.outsiders, levelled_by(crowd, known))
+
+
+def calibration_of(head: Features, outsiders: Strangers, levelling: Levelling | None = None) -> Calibration:
     """Return what the scores of a head mean, by the outsiders: good photos against one another and against door views.
 
     Its model is `TO_BE_NAMED`, since the network has no digest yet.
+
+    Args:
+        head: float32 (d, f).
+        outsiders: Strangers, held out from all training.
+        levelling: What is taken off the scores; None: nothing.
     """
-    mated, non_mated = generic_scores(head, outsiders)
+    mated, non_mated = generic_scores(head, outsiders, levelling)
     people = len(np.unique(outsiders.people))
-    return calibrate(
+    found = calibrate(
         model=TO_BE_NAMED,
         source=f"{people} people on whom nothing was trained, good photos and made-up door views of them",
         people=people,
         mated=mated,
         non_mated=non_mated,
     )
+    return replace(found, levelling=levelling)

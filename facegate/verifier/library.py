@@ -6,6 +6,7 @@ A model is a folder:
     network.onnx       the network; the first twelve digits of its SHA-256 stand in the model's id, `name@digest12`
     network.pt         the same weights as a torch checkpoint, to train on from; only of a model that was trained
     calibration.json   what its scores mean
+    levelled.json      what they mean at doors, with crowd.npz (`verifier.calibrations`); only of a model with a crowd
     learned.json       only of a model that was fine-tuned here: by which run, from which model
     card.md, ...       for people
 
@@ -23,13 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from facegate.core.calibration import Calibration, UnusableCalibrationError, from_json
+from facegate.core.calibration import Calibration
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
 from facegate.settings import Settings
 from facegate.storage.champions import Champion, Lead
 from facegate.storage.opening import ChampionsAtRest
 from facegate.storage.photos import CONFIRMED, ENROLLED
+from facegate.verifier.calibrations import LEVELLED, calibration_document, read_calibration, read_levelled
 from facegate.verifier.extractor import TEMPLATES, InputContract, OnnxExtractor
 from facegate.verifier.files import digest_of, replace_file
 from facegate.verifier.finetuning.learned import read_learned
@@ -110,16 +112,23 @@ class Model:
         card: What it is.
         folder: Where it lies.
         calibration: What its scores mean.
+        levelled: What they mean against references, levelled by a crowd; None: nothing is levelled.
     """
 
     card: Card
     folder: Path
     calibration: Calibration
+    levelled: Calibration | None = None
 
     @property
     def id(self) -> str:
         """Name and digest of the network, `name@digest12`."""
         return self.card.id
+
+    @property
+    def at_doors(self) -> Calibration:
+        """What a probe's scores with the enrolled mean."""
+        return self.calibration if self.levelled is None else self.levelled
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -199,13 +208,10 @@ class Library:
         card = read_card(folder)
         for file, digest in card.files.items():
             _check(folder / file, digest)
-        calibration = read_calibration(folder / CALIBRATION)
-        if calibration.model != card.id:
-            raise NotReadyError(
-                f"The calibration of {card.name} belongs to {calibration.model}, not to {card.id}",
-                "Run: facegate calibrate FOLDER",
-            )
-        return Model(card, folder, calibration)
+        calibration = _of_card(read_calibration(folder / CALIBRATION), card)
+        if LEVELLED not in card.files:
+            return Model(card, folder, calibration)
+        return Model(card, folder, calibration, _of_card(read_levelled(folder, card.dimension), card))
 
     def _folder_in_charge(self) -> Path:
         try:
@@ -329,16 +335,18 @@ def known_template(name: str) -> str:
     return name
 
 
-def read_calibration(path: Path) -> Calibration:
-    """Read a calibration file.
+def _of_card(calibration: Calibration, card: Card) -> Calibration:
+    """Return a calibration if it belongs to a model.
 
     Raises:
-        NotReadyError: It is missing or is none.
+        NotReadyError: It does not.
     """
-    try:
-        return from_json(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, UnusableCalibrationError) as error:
-        raise NotReadyError(f"{path} is no calibration ({error})", "Run: facegate calibrate FOLDER") from error
+    if calibration.model != card.id:
+        raise NotReadyError(
+            f"The calibration of {card.name} belongs to {calibration.model}, not to {card.id}",
+            "Run: facegate calibrate FOLDER",
+        )
+    return calibration
 
 
 def write_model(
@@ -357,13 +365,6 @@ def write_model(
     done = Card(card.name, card.contract, card.dimension, card.start, card.licence, card.figures, digests)
     replace_file(folder / CARD, (json.dumps(done.to_json(), indent=1) + "\n").encode())
     return done
-
-
-def calibration_document(calibration: Calibration) -> bytes:
-    """Return a calibration as it is written; a line for each knot."""
-    document = calibration.to_json()
-    curve = ",\n".join(f"  {json.dumps(knot)}" for knot in document.pop("curve"))
-    return f'{json.dumps(document, indent=1)[:-2]},\n "curve": [\n{curve}\n ]\n}}\n'.encode()
 
 
 def _check(path: Path, digest: str) -> None:

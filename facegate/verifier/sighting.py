@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from facegate.core.calibration import Calibration
-from facegate.core.comparison import best_match
+from facegate.core.comparison import Match, best_match
 from facegate.core.decision import Reason
 from facegate.core.frame import Face, Frame, Pixels
 from facegate.core.ports import Clock, FaceDetector, Roster, TemplateExtractor
@@ -103,10 +103,16 @@ class Verifier:
         sighting = replace(sighting, cutout=cut_out(picture, face.landmarks))
         if match is None:
             return sighting
-        # Each reference is a stranger's try of its own; a user with five photos gives five.
-        tries = len(roster.references) * (roster.armed.strictness if roster.armed else 1.0)
-        chance = self.calibration.gallery_fmr(match.score, tries) if self.calibration else None
+        chance = self._chance(match, roster)
         return replace(sighting, user=match.user, score=match.score, runner_up=match.runner_up, fmr=chance)
+
+    def _chance(self, match: Match, roster: Roster) -> float | None:
+        """Return the share of strangers who score this high; each reference is a stranger's try of its own."""
+        arming, calibration = roster.armed, self.calibration
+        if calibration is None or (arming is None and calibration.levelling is not None):
+            return None  # what is asked of this user was not measured
+        tries = len(roster.references) * (arming.strictness if arming else 1.0)
+        return calibration.gallery_fmr(match.score - (arming.rise(match.user) if arming else 0.0), tries)
 
 
 def flawed(sighting: Sighting, reason: Reason, detail: str = "") -> Sighting:

@@ -75,6 +75,7 @@ def document(doors: Mapping[str, Door], gate: GateSection, calibration: Calibrat
             "strangers": arming.strangers,
             "strictness": arming.strictness,
             "every_two_compared": arming.searched,
+            "rises": dict(arming.rises),
         },
         "usual": _row(of_door(None, gate, calibration, arming), gate.margin, arming),
         "doors": [_row(one, gate.margin, arming) for one in told],

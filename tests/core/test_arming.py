@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,9 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegate.core import arming
-from facegate.core.arming import Arming, Relative, digest_of, measured, nearest_users, strictness_of
+from facegate.core.arming import (
+    Arming,
+    Relative,
+    digest_of,
+    highest,
+    measured,
+    nearest_users,
+    required,
+    strictness_of,
+)
 from facegate.core.calibration import calibrate, unmeasured
 from facegate.core.comparison import References, nobody
+from facegate.core.levelling import Levelling
 
 MODEL = "twin@0123456789ab"
 DRAW = np.random.default_rng(7)
@@ -146,3 +157,45 @@ def test_a_calibration_of_another_network_is_refused_and_an_empty_one_adds_nothi
     with pytest.raises(ValueError, match="calibration of b@0"):
         measured(gallery(3), other)
     assert measured(gallery(3), unmeasured(MODEL), strangers(300)).strictness == 1
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 50))
+def test_a_users_rise_is_that_of_their_least_common_reference(users, photos, seed):
+    references = gallery(users, photos, seed)
+    levelling = Levelling(strangers(40), ordinary=0.4, slope=2.0, nearest=10)
+    found = measured(references, replace(CALIBRATION, levelling=levelling))
+    rises = levelling.rises(references.templates)
+    for at, user in enumerate(references.users):
+        assert found.rise(user) == pytest.approx(max(rises[references.owners == at]))
+    assert found.rise("nobody") == 0
+    assert measured(references, CALIBRATION).rises == dict.fromkeys(references.users, 0.0)
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.3), st.none() | st.floats(-1, 1), st.floats(0, 1))
+def test_what_names_a_user_is_never_less_than_the_door_asks_for(threshold, margin, alike, rise):
+    other = None if alike is None else Relative("twin", alike)
+    asked = required(threshold, margin, other, rise)
+    assert asked >= threshold + rise >= threshold
+    assert other is None or asked >= other.score + margin
+
+
+def test_a_rise_that_reaches_beyond_a_relative_leaves_nothing_to_raise():
+    found = replace(measured(gallery(2)), nearest={"u0": Relative("u1", 0.6)}, rises={"u0": 0.1})
+    assert set(found.raised(0.5, 0.04)) == {"u0"}
+    assert set(found.raised(0.55, 0.04)) == set()
+
+
+def test_strangers_are_held_against_levelled_scores():
+    references, people = gallery(5, 2), strangers(200)
+    rises = np.linspace(0, 0.3, len(references))
+    plain = people @ references.templates.T
+    assert highest(people, references, rises) == pytest.approx((plain - rises).max(axis=1), abs=1e-6)
+    assert highest(people, references) == pytest.approx(plain.max(axis=1), abs=1e-6)
+
+
+def test_what_was_levelled_is_kept_for_references_that_are_read_anew():
+    levelled = replace(CALIBRATION, levelling=Levelling(strangers(40), 0.4, 2.0, 10))
+    first = measured(gallery(3), levelled, strangers(300))
+    again = measured(gallery(3), levelled, strangers(300), before=first)
+    assert again.rises == first.rises
+    assert min(first.rises.values()) > 0

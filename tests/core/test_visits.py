@@ -281,3 +281,19 @@ def test_a_visit_is_lone_only_if_one_frame_is_all_of_it(stream, rule):
             assert (verdict.frames, verdict.events) == (1, (one.event,))
             assert rule.agreeing_frames == 1
             assert not one.hunted
+
+
+@given(st.floats(0, 0.4), st.floats(-1, 1) | st.just(math.nan))
+def test_who_is_unlike_the_crowd_is_named_only_by_so_much_more(rise, score):
+    levelled = replace(RULE, rises={"alice": rise})
+    named = judge(sighting(score=score, runner_up=None), levelled, lone=True)
+    assert (named.reason is Reason.MATCH) == (score >= levelled.threshold + rise)
+    assert levelled.required("alice", lone=True) == levelled.threshold + rise
+    assert levelled.required("bob", lone=True) == levelled.required(None, lone=True) == levelled.threshold
+    assert replace(levelled, threshold=None).required("alice", lone=True) is None
+
+
+def test_only_a_score_that_would_do_without_the_other_is_blamed_on_the_other():
+    twins = replace(RULE, nearest={"alice": Relative("bob", 0.7)}, rises={"alice": 0.15})
+    assert judge(sighting(score=0.6), twins, lone=True).detail == ""
+    assert judge(sighting(score=0.7), twins, lone=True).detail == "alice and bob are too alike (0.700)"

@@ -41,8 +41,8 @@ def lesson(verdict="promoted", *, seed=0, learnt=True, collapsed=False, **change
     """Return what learns by nudging the champion's head, and says a verdict of its own."""
     import numpy as np
 
+    from facegate.verifier.calibrations import read_calibration
     from facegate.verifier.finetuning.promotion import Lesson
-    from facegate.verifier.library import read_calibration
     from facegate.vision.chart import Curve
 
     def learn(_, folder, report):

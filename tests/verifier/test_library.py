@@ -1,18 +1,28 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from facegate.core.calibration import calibrate
+from facegate.core.levelling import FEWEST, levelled_by
 from facegate.errors import NotReadyError, UnusableInputError
+from facegate.verifier.calibrations import (
+    CROWD,
+    LEVELLED,
+    as_kept,
+    calibration_document,
+    levelled_documents,
+    read_calibration,
+    read_levelled,
+)
 from facegate.verifier.library import (
     CALIBRATION,
     CARD,
     DEFAULT,
     NETWORK,
     Library,
-    calibration_document,
     library_of,
-    read_calibration,
     read_card,
     write_model,
 )
@@ -120,3 +130,59 @@ def test_the_library_of_the_settings_keeps_models_in_the_data_folder(tmp_path):
     from facegate.settings import Settings
 
     assert library_of(Settings(data_dir=tmp_path)).local_dir == tmp_path / "models"
+
+
+def levelled(own_copy):
+    """Give the copy a crowd and a levelled calibration of its own; return both."""
+    folder = own_copy.local_dir / "copy"
+    card, calibration = read_card(folder), read_calibration(folder / CALIBRATION)
+    raw = np.random.default_rng(1).normal(size=(FEWEST, card.dimension))
+    crowd = as_kept((raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32))
+    whole = replace(calibration, levelling=levelled_by(crowd, crowd))
+    more = {"proof.json": (folder / "proof.json").read_bytes()}
+    write_model(folder, card, (folder / NETWORK).read_bytes(), calibration, more | levelled_documents(whole))
+    return whole, folder
+
+
+def test_a_crowd_levels_what_scores_mean_at_doors_and_nothing_else(own_copy):
+    whole, _ = levelled(own_copy)
+    model = own_copy.load("copy")
+    assert model.calibration.levelling is None
+    assert model.at_doors.levelling.ordinary == whole.levelling.ordinary
+    assert (model.at_doors.levelling.crowd == whole.levelling.crowd).all()
+    asked = whole.levelling.crowd[:7]
+    assert model.at_doors.rises(asked) == pytest.approx(whole.rises(asked))
+
+
+def test_without_a_crowd_a_score_means_the_same_everywhere(own_copy):
+    folder = own_copy.local_dir / "copy"
+    write_model(folder, read_card(folder), (folder / NETWORK).read_bytes(), read_calibration(folder / CALIBRATION))
+    model = own_copy.load("copy")
+    assert model.at_doors is model.calibration
+
+
+@pytest.mark.parametrize("file", [LEVELLED, CROWD])
+def test_a_crowd_or_a_curve_that_was_changed_is_refused(own_copy, file):
+    _, folder = levelled(own_copy)
+    (folder / file).write_bytes((folder / file).read_bytes()[:-40])
+    with pytest.raises(NotReadyError, match="was changed"):
+        own_copy.load("copy")
+    (folder / file).unlink()
+    with pytest.raises(NotReadyError, match="cannot be read"):
+        own_copy.load("copy")
+
+
+@pytest.mark.parametrize(("file", "data"), [(LEVELLED, b"{}"), (LEVELLED, b"["), (CROWD, b""), (CROWD, b"PK\3\4 no")])
+def test_a_crowd_that_is_none_is_one_clear_error(own_copy, file, data):
+    whole, folder = levelled(own_copy)
+    (folder / file).write_bytes(data)
+    with pytest.raises(NotReadyError, match="is no calibration"):
+        read_levelled(folder, whole.levelling.crowd.shape[1])
+
+
+def test_a_crowd_of_another_network_is_refused(own_copy):
+    whole, folder = levelled(own_copy)
+    with pytest.raises(NotReadyError, match="holds no templates of this network"):
+        read_levelled(folder, whole.levelling.crowd.shape[1] + 1)
+    with pytest.raises(ValueError, match="has no crowd"):
+        levelled_documents(replace(whole, levelling=None))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.judging import Trial
+from facegate.core.levelling import Levelling
 from facegate.core.rates import threshold_at, upper_bound
 from facegate.siamese.tuning.cohort import CLEAN, Strangers
 from facegate.siamese.tuning.head import Features, Rows, mean_references, templates
@@ -164,13 +165,20 @@ def at_the_door(outsiders: Strangers, lights: NDArray[np.float64]) -> Strangers:
     return Strangers(outsiders.features[chosen], outsiders.people[chosen], outsiders.lights[chosen])
 
 
-def generic_scores(head: Features, outsiders: Strangers) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scores of outsiders' good photos with door views: mated (n,), and non-mated (m,), with good ones, too."""
+def generic_scores(
+    head: Features, outsiders: Strangers, levelling: Levelling | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return scores of outsiders' good photos with door views: mated (n,), and non-mated (m,), with good ones, too.
+
+    The good photo is the reference, by whose rise they are levelled if they are.
+    """
     clean, doors = outsiders.seen(CLEAN), outsiders.lights != 0
     known, seen = templates(head, clean.features), templates(head, outsiders.features[doors])
-    alike = np.clip(known @ seen.T, -1, 1)
+    rises = np.zeros(len(known)) if levelling is None else levelling.rises(known)
+    less = rises[:, None].astype(np.float32)
+    alike = np.clip(known @ seen.T - less, -1, 1)
     same = clean.people[:, None] == outsiders.people[doors][None, :]
-    good = np.clip(known @ known.T, -1, 1)[np.triu_indices(len(known), 1)]
+    good = np.clip(known @ known.T - less, -1, 1)[np.triu_indices(len(known), 1)]
     return alike[same], np.concatenate((alike[~same], good))
 
 

@@ -1,6 +1,7 @@
 """Strangers' features to templates: what the network in charge makes of the people that ship with it.
 
-Only the outsiders count, on whom the trunk was not trained: those of the replay set are stranger to no twin.
+Galleries are held against the outsiders, on whom the trunk was not trained: those of the replay set are stranger to no
+twin. These make the crowd: of their kind the network knows many (`core.levelling`).
 """
 
 from pathlib import Path
@@ -10,10 +11,10 @@ import torch
 
 from facegate.core.comparison import Templates
 from facegate.siamese.export import read_onnx
-from facegate.siamese.tuning.cohort import read_cohort
+from facegate.siamese.networks import Trunk
+from facegate.siamese.tuning.cohort import CLEAN, Strangers, read_cohort
 
 
-@torch.no_grad()
 def templates_of_outsiders(folder: Path) -> Templates:
     """Return the templates of a model's outsiders, float32 (n, d), clean pictures and those of a door alike.
 
@@ -24,6 +25,24 @@ def templates_of_outsiders(folder: Path) -> Templates:
         NotReadyError: The network is no twin's, or the cohort is not there or belongs to another trunk.
     """
     trunk = read_onnx(folder / "network.onnx")
-    features = read_cohort(folder, trunk).outsiders.features
+    return _templates(trunk, read_cohort(folder, trunk).outsiders)
+
+
+def templates_of_crowd(folder: Path) -> Templates:
+    """Return the templates of a model's replay set, float32 (n, d), a clean picture of each person.
+
+    Args:
+        folder: The model's, with its network and its cohort.
+
+    Raises:
+        NotReadyError: The network is no twin's, or the cohort is not there or belongs to another trunk.
+    """
+    trunk = read_onnx(folder / "network.onnx")
+    return _templates(trunk, read_cohort(folder, trunk).replay.seen(CLEAN))
+
+
+@torch.no_grad()
+def _templates(trunk: Trunk, strangers: Strangers) -> Templates:
+    features = strangers.features
     raw = trunk.embed(torch.from_numpy(features)[:, :, None, None]).flatten(1).numpy()
     return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float32)

@@ -13,12 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.core.comparison import Templates, scores
+from facegate.core.comparison import Templates
 from facegate.core.counted import Counted, counted
+from facegate.core.levelling import Levelling
 from facegate.core.resampling import Comparisons
 from facegate.errors import UnusableInputError
 from facegate.verifier.evaluation.figures import Scored
-from facegate.verifier.evaluation.scoring import BINS, bins_of, edge
+from facegate.verifier.evaluation.scoring import BINS, bins_of, edge, levelled
 from facegate.verifier.photos import Photo
 
 MOST_KEPT: Final = 2_000_000
@@ -83,13 +84,19 @@ class Compared:
 
 
 def compare_all(
-    templates: Templates, owners: NDArray[np.integer], *, most: int = MOST_KEPT, progress: Progress | None = None
+    templates: Templates,
+    owners: NDArray[np.integer],
+    *,
+    rises: NDArray[np.float64] | None = None,
+    most: int = MOST_KEPT,
+    progress: Progress | None = None,
 ) -> Compared:
-    """Compare every template with every other.
+    """Compare every template with every other; the first of two is the reference.
 
     Args:
         templates: float32, shape (n, d).
         owners: Integer, shape (n,): number of each one's person.
+        rises: float64, shape (n,): what is taken off the scores with each as a reference; None: nothing.
         most: How many non-mated comparisons are kept.
         progress: Told after each block.
 
@@ -102,7 +109,8 @@ def compare_all(
     whose: list[NDArray[np.int32]] = []
     rows = max(1, CELLS // max(1, len(numbers)))
     for top in range(0, len(numbers), rows):
-        alike = scores(templates[top : top + rows], templates[top:])  # each pair once: a row meets what comes after it
+        mine = slice(top, top + rows)
+        alike = levelled(templates[mine], templates[top:], rises, mine)  # once: a row meets what comes after it
         first, second = np.nonzero(np.arange(alike.shape[1])[None, :] > np.arange(alike.shape[0])[:, None])
         values, left, right = alike[first, second], numbers[top + first], numbers[top + second]
         same = left == right
@@ -128,9 +136,19 @@ def _all_counted(bins: NDArray[np.int64], top: Comparisons) -> Counted:
 
 
 def score_people(
-    people: Mapping[str, Sequence[Photo]], *, most: int = MOST_KEPT, progress: Progress | None = None
+    people: Mapping[str, Sequence[Photo]],
+    *,
+    levelling: Levelling | None = None,
+    most: int = MOST_KEPT,
+    progress: Progress | None = None,
 ) -> Scored:
     """Compare every photo with every other.
+
+    Args:
+        people: Their photos.
+        levelling: What is taken off the scores with each photo as a reference; None: nothing.
+        most: How many non-mated comparisons are kept.
+        progress: Told after each block.
 
     Raises:
         UnusableInputError: There are more photos than can be compared, or no comparisons of one kind.
@@ -146,7 +164,9 @@ def score_people(
     seen = np.bincount(owners, minlength=len(people))
     if seen.max() < 2 or np.count_nonzero(seen) < 2:  # noqa: PLR2004 - it takes two to be compared
         raise UnusableInputError("There are no comparisons of one of the two kinds", "Give more photos with a face")
-    found = compare_all(np.stack([template for _, template in usable]), owners, most=most, progress=progress)
+    templates = np.stack([template for _, template in usable])
+    rises = None if levelling is None else levelling.rises(templates)
+    found = compare_all(templates, owners, rises=rises, most=most, progress=progress)
     of_each = np.array([len(own) for own in people.values()], np.int64)
     lost = pairs_among(of_each) - pairs_among(seen)
     all_lost = int(pairs_among(np.array([photos])).sum() - pairs_among(np.array([len(usable)])).sum())

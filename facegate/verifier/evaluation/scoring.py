@@ -4,7 +4,7 @@ A set of n pictures has n (n - 1) / 2 comparisons, so scores are not kept but co
 scores reached a bin's lower edge is exact, and thresholds are only ever put on edges.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facegate.core import calibration
 from facegate.core.calibration import KNOTS_PER_DECADE, Calibration
 from facegate.core.comparison import Templates, scores
+from facegate.core.levelling import Levelling
 
 BINS: Final = 100_000
 """Over [-1, 1]; a score of exactly 1 falls in a bin of its own above."""
@@ -30,11 +31,17 @@ class Tally:
     mated: list[NDArray[np.float32]] = field(default_factory=list)
     non_mated: NDArray[np.int64] = field(default_factory=_counts)
 
-    def add(self, templates: Templates, people: NDArray[np.int64]) -> None:
-        """Compare all pictures of a source with one another; float32 (n, d), int64 (n,)."""
+    def add(self, templates: Templates, people: NDArray[np.int64], rises: NDArray[np.float64] | None = None) -> None:
+        """Compare all pictures of a source with one another; the first of two is the reference.
+
+        Args:
+            templates: float32 (n, d).
+            people: int64 (n,): who it is.
+            rises: float64 (n,): what is taken off the scores with each as a reference; None: nothing.
+        """
         for top in range(0, len(people), BLOCK):
             rows = slice(top, top + BLOCK)
-            alike = scores(templates[rows], templates[top:])  # each pair once: a row meets what comes after it
+            alike = levelled(templates[rows], templates[top:], rises, rows)  # once: a row meets what comes after it
             after = np.arange(alike.shape[1])[None, :] > np.arange(alike.shape[0])[:, None]
             same = people[rows, None] == people[None, top:]
             self.mated.append(alike[after & same])
@@ -59,6 +66,14 @@ class Tally:
         return int(self.non_mated.sum())
 
 
+def levelled(
+    references: Templates, probes: Templates, rises: NDArray[np.float64] | None, rows: slice
+) -> NDArray[np.float32]:
+    """Return all scores of references (n, d) with probes (m, d), less the rises of these rows, float32 (n, m)."""
+    alike = scores(references, probes)
+    return alike if rises is None else np.maximum(alike - rises[rows, None].astype(np.float32), np.float32(-1.0))
+
+
 def bins_of(values: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return the bin of each score in [-1, 1]: the last whose lower edge is not above it."""
     at = np.floor((values.astype(np.float64) + 1) * (BINS / 2)).astype(np.int64)
@@ -70,8 +85,17 @@ def edge(at: int) -> float:
     return round(at * 2 / BINS - 1, 5)
 
 
-def calibrated(tally: Tally, *, model: str, source: str, people: int) -> Calibration:
+def calibrated(
+    tally: Tally, *, model: str, source: str, people: int, levelling: Levelling | None = None
+) -> Calibration:
     """Return the calibration of everything that was counted.
+
+    Args:
+        tally: All scores, levelled or not.
+        model: Name and digest of the network.
+        source: Which people and pictures, for a person to read.
+        people: How many people were compared.
+        levelling: What was taken off the scores.
 
     Raises:
         NotEnoughScoresError: There were no mated or no non-mated comparisons.
@@ -87,6 +111,7 @@ def calibrated(tally: Tally, *, model: str, source: str, people: int) -> Calibra
             wanted = count * 10 ** (-1 / KNOTS_PER_DECADE)
         if count == 0:
             break
-    return calibration.assemble(
+    found = calibration.assemble(
         model=model, source=source, people=people, mated=tally.mated_scores, counted=knots, non_mated=total
     )
+    return replace(found, levelling=levelling)

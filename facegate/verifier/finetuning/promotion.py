@@ -38,6 +38,7 @@ from facegate.storage.revision import bump
 from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
+from facegate.verifier.calibrations import CROWD, LEVELLED, levelled_documents
 from facegate.verifier.files import digest_of
 from facegate.verifier.finetuning import shelf
 from facegate.verifier.finetuning.gathering import Material, gather
@@ -76,6 +77,7 @@ class Lesson:
         after: The challenger's.
         network: ONNX of the challenger; None where nothing was learnt or it is not to be kept.
         calibration: What its scores mean; its model id is filled in here.
+        levelled: What they mean at doors, levelled; None: the same.
         frames_as_references: Under the challenger confirmed frames are references, too.
         references: What stands for each user under the challenger, float32 (users, d), in the material's order, of
             unit length; None: the templates of their photos do.
@@ -90,6 +92,7 @@ class Lesson:
     after: Mapping[str, Any]
     network: bytes | None = field(default=None, repr=False)
     calibration: Calibration | None = None
+    levelled: Calibration | None = None
     frames_as_references: bool = False
     references: NDArray[np.float32] | None = field(default=None, repr=False)
     frames_used: NDArray[np.bool_] | None = field(default=None, repr=False)
@@ -264,12 +267,14 @@ def write_challenger(
         files={NETWORK: digest_of(draft / NETWORK)},
     )
     made = Model(card, draft, lesson.calibration)
-    own = {CARD, NETWORK, CHECKPOINT, CALIBRATION, PROOF, LEARNED, "card.md"}
+    own = {CARD, NETWORK, CHECKPOINT, CALIBRATION, LEVELLED, CROWD, PROOF, LEARNED, "card.md"}
     taken_over = {file: (champion.folder / file).read_bytes() for file in champion.card.files if file not in own}
     more = {
         PROOF: prove(detector, made.extractor(), card.contract.alignment).document(),
         LEARNED: Learned(run, champion.id, lesson.frames_as_references).document(),
     }
+    if lesson.levelled is not None:
+        more |= levelled_documents(replace(lesson.levelled, model=card.id))
     return write_model(draft, card, lesson.network, replace(lesson.calibration, model=card.id), taken_over | more)
 
 

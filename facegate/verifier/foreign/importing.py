@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from facegate.core.calibration import Calibration
+from facegate.core.levelling import Levelling
 from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
@@ -116,7 +117,11 @@ def milliseconds(network: Path, contract: InputContract) -> float:
 
 
 def calibrate_on(
-    card: Card, people: Mapping[str, Sequence[Photo]], source: str, groups: Mapping[str, str] | None = None
+    card: Card,
+    people: Mapping[str, Sequence[Photo]],
+    source: str,
+    groups: Mapping[str, str] | None = None,
+    levelling: Levelling | None = None,
 ) -> Calibration:
     """Return the calibration of a model by photos of people.
 
@@ -125,6 +130,7 @@ def calibrate_on(
         people: Their photos.
         source: Which people and photos, for a person to read.
         groups: Group of each person, if the one that fares worst is to set the curve.
+        levelling: What is taken off the scores with each photo as a reference; None: nothing.
 
     Raises:
         UnusableInputError: The photos show too few people, give no mated or no non-mated comparisons, or are too few
@@ -139,14 +145,18 @@ def calibrate_on(
             "Give photos of more people, some with two",
         )
     tally = Tally()
-    tally.add(np.stack([template for _, template in usable]), np.array([number for number, _ in usable]))
+    templates = np.stack([template for _, template in usable])
+    rises = None if levelling is None else levelling.rises(templates)
+    tally.add(templates, np.array([number for number, _ in usable]), rises)
     try:
-        whole = calibrated(tally, model=card.id, source=source, people=seen)
+        whole = calibrated(tally, model=card.id, source=source, people=seen, levelling=levelling)
     except NotEnoughScoresError as error:
         raise UnusableInputError(
             "The photos give no comparisons of one of the two kinds", "Give several people, some with two photos"
         ) from error
-    return whole if groups is None else set_by_worst(whole, score_people(people), list(people), groups)
+    if groups is None:
+        return whole
+    return set_by_worst(whole, score_people(people, levelling=levelling), list(people), groups)
 
 
 def with_figures(candidate: Candidate, calibration: Calibration, people: Mapping[str, Sequence[Photo]]) -> Candidate:

@@ -11,6 +11,7 @@ import numpy as np
 
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Templates
+from facegate.core.levelling import Levelling
 from facegate.siamese.corpus import Source, align_source, read_source
 from facegate.siamese.teaching import blocks
 from facegate.verifier.evaluation.allpairs import score_people
@@ -37,12 +38,16 @@ class Told:
         """Who is on each photo, int64 (n,)."""
         return np.unique(self.people, return_inverse=True)[1].astype(np.int64)
 
-    def scored(self) -> tuple[Scored, list[str]]:
-        """Compare all photos with one another; what became of it, and the people in their order."""
+    def scored(self, levelling: Levelling | None) -> tuple[Scored, list[str]]:
+        """Compare all photos with one another; what became of it, and the people in their order.
+
+        Args:
+            levelling: What is taken off the scores; None: nothing.
+        """
         photos: dict[str, list[Photo]] = {}
         for person, template in zip(self.people, self.templates, strict=True):
             photos.setdefault(person, []).append(Photo(Path(person), template))
-        return score_people(photos), list(photos)
+        return score_people(photos, levelling=levelling), list(photos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,10 +101,10 @@ def set_by_group(
     share = scores.at_or_above(threshold) / scores.total
     rows: dict[str, dict[str, Any]] = {}
     if given.groups is not None:
-        rows |= by_group(*lfw.scored(), read_groups(given.groups), threshold)["by_group"]
+        rows |= by_group(*lfw.scored(whole.levelling), read_groups(given.groups), threshold)["by_group"]
     for region in given.region:
         name, _, path = region.partition("=")
-        scored, people = network.told_of([place.part(path)]).scored()
+        scored, people = network.told_of([place.part(path)]).scored(whole.levelling)
         rows |= by_group(scored, people, dict.fromkeys(people, name), threshold)["by_group"]
     print(f"everybody: FMR {share:.3%} at {threshold}")
     for name, row in rows.items():

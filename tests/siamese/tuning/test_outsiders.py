@@ -7,7 +7,7 @@ from facegate.resources import shipped
 from facegate.siamese.export import read_onnx
 from facegate.siamese.shapes import ACCOMPANIED
 from facegate.siamese.tuning.cohort import COHORT, Cohort, Strangers, digest_of_trunk, document
-from facegate.siamese.tuning.outsiders import templates_of_outsiders
+from facegate.siamese.tuning.outsiders import templates_of_crowd, templates_of_outsiders
 from facegate.verifier.library import DEFAULT
 
 
@@ -49,3 +49,11 @@ def test_strangers_of_another_trunk_are_refused(folder):
     (folder / COHORT).write_bytes(document(other))
     with pytest.raises(NotReadyError, match="another trunk"):
         templates_of_outsiders(folder)
+
+
+def test_the_crowd_is_those_whom_the_trunk_learnt_from_each_as_they_are(folder):
+    made = templates_of_crowd(folder)
+    assert made.shape == (7, 384)
+    head = read_onnx(folder / "network.onnx").embed.weight.detach().numpy()[:, :, 0, 0]
+    expected = strangers(7, 1).features @ head.T
+    assert ((made * expected).sum(axis=1) / np.linalg.norm(expected, axis=1)).min() > 0.999

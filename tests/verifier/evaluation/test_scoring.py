@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from facegate.core.rates import NotEnoughScoresError
 from facegate.verifier.evaluation import scoring
+from facegate.verifier.evaluation.allpairs import compare_all
 from facegate.verifier.evaluation.scoring import BINS, Tally, bins_of, calibrated, edge
 
 
@@ -75,3 +76,26 @@ def test_a_tally_without_strangers_or_without_mated_gives_no_calibration():
     alone.add(templates, owners)
     with pytest.raises((NotEnoughScoresError, ValueError)):
         calibrated(alone, model="m", source="s", people=1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 30), st.integers(0, 50), st.sampled_from([3, 512]))
+def test_the_rise_of_the_first_of_two_is_taken_off(count, seed, block):
+    templates, owners = drawn(count, 4, seed)
+    rises = np.random.default_rng(seed).uniform(0, 0.5, count)
+    before, scoring.BLOCK = scoring.BLOCK, block
+    try:
+        tally = Tally()
+        tally.add(templates, owners, rises)
+    finally:
+        scoring.BLOCK = before
+    pairs = [(i, j) for j in range(count) for i in range(j)]
+    alike = {(i, j): max(-1.0, float(np.clip(templates[i] @ templates[j], -1, 1)) - rises[i]) for i, j in pairs}
+    mated = sorted(alike[pair] for pair in pairs if owners[pair[0]] == owners[pair[1]])
+    assert sorted(tally.mated_scores) == pytest.approx(mated, abs=1e-5)
+    others = np.array([alike[pair] for pair in pairs if owners[pair[0]] != owners[pair[1]]])
+    assert tally.non_mated[int(bins_of(np.array([0.0]))[0]) :].sum() == pytest.approx((others >= 0).sum(), abs=1)
+    found = compare_all(templates, owners, rises=rises) if len(others) else None
+    if found is not None:
+        assert np.sort(found.mated.scores) == pytest.approx(np.array(mated), abs=1e-5)
+        assert found.non_mated.scores == pytest.approx(np.sort(others), abs=1e-5)
