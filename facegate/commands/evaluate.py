@@ -14,9 +14,9 @@ from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from facegate.verifier.evaluation.contestants import SideBySide
+    from facegate.verifier.evaluation.contestants import Contestant, SideBySide
     from facegate.verifier.evaluation.figures import Scored
     from facegate.verifier.photos import Photo, PhotoReader
 
@@ -97,7 +97,7 @@ def folder(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Compare all photos of a folder of people with one another."""
     from facegate.verifier.evaluation.allpairs import score_people  # noqa: PLC0415
-    from facegate.verifier.evaluation.groups import by_group, read_groups  # noqa: PLC0415
+    from facegate.verifier.evaluation.groups import read_groups  # noqa: PLC0415
     from facegate.verifier.photos import people_in  # noqa: PLC0415
 
     check_plot(plot)
@@ -111,17 +111,37 @@ def folder(  # noqa: PLR0917 - typer passes options by name
         )
     paths = [path for own in found.values() for path in own]
     read = list(tracked(reader.read_all(paths), len(paths), "photos"))
-    scored = []
+    scored, by_groups = [], []
     for at, one in enumerate(reader.contestants):
         photos = iter(read)
         own = {name: [next(photos)[at] for _ in mine] for name, mine in found.items()}
         with bar(f"comparisons of {one.id}") as progress:
             scored.append(score_people(own, progress=progress))
+        by_groups.append({} if member_of is None else groups_of(one, own, scored[-1], member_of, max_fmr))
     documents = reported(reader, scored, thresholds, max_fmr)
-    if member_of is not None:
-        for document, result, threshold in zip(documents, scored, thresholds, strict=True):
-            document["groups"] = by_group(result, list(found), member_of, float(threshold or 0.0))
+    for document, rows in zip(documents, by_groups, strict=True):
+        document.update(rows)
     show(documents, reader, scored, plot, people.resolve().name, as_json=as_json)
+
+
+def groups_of(
+    one: "Contestant",
+    people: "Mapping[str, Sequence[Photo]]",
+    scored: "Scored",
+    member_of: "Mapping[str, str]",
+    max_fmr: float,
+) -> dict[str, Any]:
+    """Return the rates by group at the shipped threshold; of levelled scores at that of doors, too, if there is one."""
+    from facegate.verifier.evaluation.allpairs import score_people  # noqa: PLC0415
+    from facegate.verifier.evaluation.contestants import supported  # noqa: PLC0415
+    from facegate.verifier.evaluation.groups import by_group  # noqa: PLC0415
+
+    rows = {"groups": by_group(scored, list(people), member_of, float(one.threshold(max_fmr) or 0.0))}
+    if one.levelled is not None:
+        levelled = score_people(people, levelling=one.levelled.levelling)
+        at = supported(one.levelled, max_fmr)
+        rows["groups_at_doors"] = by_group(levelled, list(people), member_of, at)
+    return rows
 
 
 def opened(
@@ -259,14 +279,15 @@ def show_table(document: dict[str, Any]) -> None:
             for target, row in document["fnmr_at_fmr"].items()
         ],
     )
-    if "groups" in document:
-        show_groups(document["groups"])
+    for which, where in (("groups", "the threshold"), ("groups_at_doors", "doors, scores levelled, the threshold")):
+        if which in document:
+            show_groups(document[which], where)
 
 
-def show_groups(groups: dict[str, Any]) -> None:
+def show_groups(groups: dict[str, Any], where: str) -> None:
     """Print the rates by group."""
     print_table(
-        f"By group at the threshold {groups['threshold']:.3f}; FMR of the whole {bounded(groups['whole_fmr'])}",
+        f"By group at {where} {groups['threshold']:.3f}; FMR of the whole {bounded(groups['whole_fmr'])}",
         ("group", "people", "photos", "FMR within the group", "of the whole's", "FNMR"),
         [
             (

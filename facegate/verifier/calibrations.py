@@ -1,8 +1,10 @@
 """A model's calibrations on disk.
 
-calibration.json   of scores as they are: of two photos, neither of which is anybody's reference
-levelled.json      of levelled scores (`core.levelling`): of a probe with a reference; where there is a crowd
-crowd.npz          templates of the strangers by whom they are levelled, float16; never pictures
+In its folder lie
+
+    calibration.json   of scores as they are: of two photos, neither of which is anybody's reference
+    levelled.json      of levelled scores (`core.levelling`): of a probe with a reference; where there is a crowd
+    crowd.npz          templates of the strangers by whom they are levelled, as bytes; never pictures
 """
 
 import json
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration, UnusableCalibrationError, from_json
 from facegate.core.comparison import Templates
@@ -20,7 +23,7 @@ from facegate.errors import NotReadyError
 
 LEVELLED: Final = "levelled.json"
 CROWD: Final = "crowd.npz"
-LEAST_LENGTH: Final = 0.9
+LARGEST: Final = 127
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -44,8 +47,18 @@ def calibration_document(calibration: Calibration) -> bytes:
 
 def as_kept(templates: Templates) -> Templates:
     """Return templates as they come back from the disk, float32 (s, d), so that what is measured is what is used."""
-    kept = templates.astype(np.float16).astype(np.float32)
-    return np.asarray(kept / np.linalg.norm(kept, axis=1, keepdims=True), np.float32)
+    return _as_templates(_as_bytes(templates))
+
+
+def _as_bytes(templates: Templates) -> NDArray[np.int8]:
+    """Return templates as whole numbers, the largest of each being 127: their length is known anyway."""
+    largest = np.abs(templates).max(axis=1, keepdims=True)
+    return np.asarray(np.rint(templates * (LARGEST / largest)), np.int8)
+
+
+def _as_templates(kept: NDArray[np.int8]) -> Templates:
+    wide = kept.astype(np.float32)
+    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float32)
 
 
 def levelled_documents(levelled: Calibration) -> dict[str, bytes]:
@@ -57,7 +70,7 @@ def levelled_documents(levelled: Calibration) -> dict[str, bytes]:
     if levelled.levelling is None:
         raise ValueError("a calibration of scores as they are has no crowd")
     file = BytesIO()
-    np.savez_compressed(file, templates=levelled.levelling.crowd.astype(np.float16))
+    np.savez_compressed(file, templates=_as_bytes(levelled.levelling.crowd))
     return {LEVELLED: calibration_document(levelled), CROWD: file.getvalue()}
 
 
@@ -73,12 +86,12 @@ def read_levelled(folder: Path, dimension: int) -> Calibration:
     """
     try:
         with np.load(folder / CROWD, allow_pickle=False) as arrays:
-            templates = np.asarray(arrays["templates"], np.float32)
-        if templates.ndim != 2 or templates.shape[1] != dimension:  # noqa: PLR2004 - rows of values
+            kept = arrays["templates"]
+        if kept.dtype != np.int8 or kept.ndim != 2 or kept.shape[1] != dimension:  # noqa: PLR2004 - rows of values
             raise ValueError(f"{CROWD} holds no templates of this network")
-        if not (np.linalg.norm(templates, axis=1) > LEAST_LENGTH).all():
+        if not kept.any(axis=1).all():
             raise ValueError(f"{CROWD} holds no templates")
-        return from_json(json.loads((folder / LEVELLED).read_text("utf-8")), as_kept(templates))
+        return from_json(json.loads((folder / LEVELLED).read_text("utf-8")), _as_templates(kept))
     except (
         *(OSError, ValueError, KeyError, EOFError),
         *(zipfile.BadZipFile, zlib.error, UnusableCalibrationError),

@@ -62,7 +62,7 @@ def test_the_thresholds_in_force_fall_with_looser_targets(capsys):
 @pytest.mark.usefixtures("enrolled")
 def test_each_door_has_a_threshold_for_its_target_its_users_and_its_frames(capsys):
     document = calibrated(capsys)
-    calibration, frames = library_of(load_settings()).load().calibration, load_settings().gate.frames_per_visit
+    calibration, frames = library_of(load_settings()).load().at_doors, load_settings().gate.frames_per_visit
     assert (document["gallery"]["users"], document["gallery"]["references"]) == (2, 4)
     front, safe = document["doors"]
     assert (front["door"], front["target_far_per_visit"], front["attempts"]) == ("front", 1e-3, frames)
@@ -230,3 +230,29 @@ def test_the_doctor_tells_a_door_whose_visits_end_sooner_and_users_who_are_too_a
     told = capsys.readouterr().out
     assert re.search(r"front: a visit ends after \d+ frames, not 500", told)
     assert "too alike for one threshold: ada, twin" in told
+
+
+@pytest.mark.usefixtures("enrolled")
+def test_what_names_a_user_is_the_doors_threshold_and_the_users_rise(capsys):
+    document = calibrated(capsys)
+    rises, usual = document["gallery"]["rises"], document["usual"]["threshold"]
+    assert set(rises) == {"ada", "bea"}
+    assert min(rises.values()) > 0
+    assert document["levelling"]["slope"] > 0
+    assert run(["identify", photo(0, 3), photo(1, 3), "--json"]) == 0
+    for row in json.loads(capsys.readouterr().out):
+        assert row["threshold"] == pytest.approx(usual + rises[row["user"]])
+    assert run(["calibrate"]) == 0
+    most = max(rises, key=lambda user: rises[user])
+    assert f"to {max(rises.values()):.3f} above that, {most} most" in capsys.readouterr().out
+
+
+def test_a_calibration_on_ones_own_people_is_levelled_by_the_models_crowd(tmp_path, capsys):
+    shipped = library_of(load_settings()).load()
+    document = calibrated(capsys, people_folder(tmp_path / "people", count=10))
+    renewed = library_of(load_settings()).load()
+    assert document["people"] == renewed.at_doors.people == renewed.calibration.people == 10
+    assert (renewed.levelled.levelling.crowd == shipped.levelled.levelling.crowd).all()
+    assert renewed.levelled.levelling.ordinary == shipped.levelled.levelling.ordinary
+    plain, levelled = (curve.knots[-1].score for curve in (renewed.calibration, renewed.levelled))
+    assert levelled < plain

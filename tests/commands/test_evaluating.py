@@ -171,3 +171,14 @@ def test_a_network_that_was_imported_without_people_is_measured_without_a_thresh
     document = said(capsys)
     assert document["at_shipped_threshold"] is None
     assert document["eer"] == 0
+
+
+def test_rates_by_group_are_told_at_doors_too_where_scores_are_levelled(folder, tmp_path, capsys):
+    groups = tmp_path / "groups.tsv"
+    groups.write_text("p0\tone\np1\tone\np2\tother\n")
+    assert run(["evaluate", "folder", str(folder), "--groups", str(groups), "--json"]) == 0
+    document, levelled = said(capsys), library_of(load_settings()).load().levelled
+    assert document["groups_at_doors"]["threshold"] == levelled.threshold(1e-3) != document["groups"]["threshold"]
+    assert document["groups_at_doors"]["by_group"]["one"]["fmr"]["of"] == 16
+    assert run(["evaluate", "folder", str(folder), "--groups", str(groups), "--model", "open-1", "--json"]) == 0
+    assert "groups_at_doors" not in said(capsys)

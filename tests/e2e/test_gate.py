@@ -238,10 +238,11 @@ def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mos
 
     newer, stranger = household / "models" / "newer", STRANGERS[0]
     shutil.copytree(shipped("models") / "verifier" / DEFAULT, newer)
-    for name in ("calibration.json", "model.json"):
+    for name in ("calibration.json", "levelled.json", "model.json"):
         (newer / name).write_text((newer / name).read_text().replace(DEFAULT, "newer"))
     card = json.loads((newer / "model.json").read_text())
-    card["files"]["calibration.json"] = hashlib.sha256((newer / "calibration.json").read_bytes()).hexdigest()
+    for name in ("calibration.json", "levelled.json"):
+        card["files"][name] = hashlib.sha256((newer / name).read_bytes()).hexdigest()
     (newer / "model.json").write_text(json.dumps(card))
     settings = Settings(data_dir=household)
     with open_storage(settings) as storage:

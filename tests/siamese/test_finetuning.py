@@ -5,13 +5,15 @@ import onnxruntime
 import pytest
 
 from facegate.core.judging import Verdict
+from facegate.core.levelling import FEWEST
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.resources import shipped
 from facegate.siamese.export import read_onnx
-from facegate.siamese.finetuning import Recipe, finetune, per_comparison
-from facegate.siamese.tuning.cohort import digest_of_trunk
+from facegate.siamese.finetuning import Recipe, finetune, levelled_calibration_of, per_comparison
+from facegate.siamese.tuning.cohort import digest_of_trunk, read_cohort
 from facegate.siamese.tuning.head import HeadPlan
-from facegate.verifier.library import DEFAULT
+from facegate.verifier.calibrations import read_calibration, read_levelled
+from facegate.verifier.library import CALIBRATION, DEFAULT, Model, read_card
 from tests.siamese.household_of_composites import crops, household
 
 TWIN = shipped("models") / "verifier" / DEFAULT
@@ -183,3 +185,34 @@ def test_what_is_no_twin_is_told_in_a_line(tmp_path):
 def test_a_doors_target_is_shared_out_among_its_users():
     assert per_comparison(1e-3, 1) == pytest.approx(1e-3)
     assert 1 - (1 - per_comparison(1e-2, 50)) ** 50 == pytest.approx(1e-2)
+
+
+def test_a_challengers_doors_are_levelled_by_those_whom_its_trunk_learnt_from(learnt):
+    _, outcome = learnt
+    levelling, champion = outcome.levelled.levelling, library_model().levelled.levelling
+    assert levelling.crowd.shape == champion.crowd.shape
+    assert (levelling.crowd * champion.crowd).sum(axis=1).min() > 0.8
+    assert levelling.ordinary == pytest.approx(champion.ordinary, abs=0.05)
+    assert outcome.levelled.people == outcome.calibration.people
+    assert outcome.levelled.knots[-1].score < outcome.calibration.knots[-1].score
+    for target in (1e-2, 1e-3):
+        assert outcome.levelled.threshold(target) < outcome.calibration.threshold(target)
+
+
+def library_model():
+    return Model(read_card(TWIN), TWIN, read_calibration(TWIN / CALIBRATION), read_levelled(TWIN, 384))
+
+
+def test_a_small_cohort_is_no_crowd():
+    trunk = read_onnx(TWIN / "network.onnx")
+    cohort = read_cohort(TWIN, trunk)
+    few = np.isin(cohort.replay.people, np.unique(cohort.replay.people)[: FEWEST - 1])
+    small = replace(
+        cohort.replay,
+        features=cohort.replay.features[few],
+        people=cohort.replay.people[few],
+        lights=cohort.replay.lights[few],
+    )
+    head = trunk.embed.weight.detach().numpy()[:, :, 0, 0]
+    assert levelled_calibration_of(head, replace(cohort, replay=small)) is None
+    assert levelled_calibration_of(head, cohort).levelling is not None

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from facegate.verifier.calibrations import levelled_documents
 from facegate.verifier.library import CALIBRATION, CARD, DEFAULT, NETWORK, write_model
 
 
@@ -14,6 +15,8 @@ def a_model(library, name):
         for path in shipped.folder.iterdir()
         if path.name not in {CARD, NETWORK, CALIBRATION} and path.name in shipped.card.files
     }
+    if shipped.levelled is not None:
+        more |= levelled_documents(replace(shipped.levelled, model=card.id))
     calibration = replace(shipped.calibration, model=card.id)
     write_model(library.local_dir / name, card, (shipped.folder / NETWORK).read_bytes(), calibration, more)
     return library.load(name)

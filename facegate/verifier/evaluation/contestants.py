@@ -36,6 +36,7 @@ class Contestant:
         alignment: How it wants its crops.
         calibration: What its scores mean; None for a bare file.
         note: What is odd about it, for who named it, or empty.
+        levelled: What its levelled scores mean, at doors; None: nothing is levelled.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Contestant:
     alignment: Alignment
     calibration: Calibration | None
     note: str = ""
+    levelled: Calibration | None = None
 
     def threshold(self, target_fmr: float) -> float | None:
         """Return the shipped threshold for an FMR per comparison, or None for a network that nobody calibrated.
@@ -52,13 +54,22 @@ class Contestant:
         """
         if self.calibration is None or not self.calibration.measured:
             return None
-        threshold = self.calibration.threshold(target_fmr)
-        if threshold is None:
-            raise UnusableInputError(
-                f"The calibration of {self.id} supports no FMR of {target_fmr:g}",
-                f"Raise --max-fmr to {self.calibration.floor:.1e} or more",
-            )
-        return threshold
+        return supported(self.calibration, target_fmr)
+
+
+def supported(calibration: Calibration, target_fmr: float) -> float:
+    """Return the threshold for an FMR per comparison.
+
+    Raises:
+        UnusableInputError: The calibration does not support the FMR.
+    """
+    threshold = calibration.threshold(target_fmr)
+    if threshold is None:
+        raise UnusableInputError(
+            f"The calibration of {calibration.model} supports no FMR of {target_fmr:g}",
+            f"Raise --max-fmr to {calibration.floor:.1e} or more",
+        )
+    return threshold
 
 
 @dataclass(slots=True)
@@ -134,7 +145,8 @@ def _opened(settings: Settings, name: str, contract: InputContract, detector: Fa
         if not name:  # not a slip of who typed the command: the installation is broken
             raise
         raise UnusableInputError(error.what, error.mend) from error
-    return Contestant(model.id, extractor, model.card.contract.alignment, model.calibration)
+    alignment = model.card.contract.alignment
+    return Contestant(model.id, extractor, alignment, model.calibration, levelled=model.levelled)
 
 
 def bare(network: Path, contract: InputContract, detector: FaceDetector, threads: int) -> Contestant:

@@ -184,3 +184,14 @@ def test_a_failure_leaves_the_champion_and_says_why_in_its_row(storage, library,
         tune(learn=learn)
     assert storage.runs.newest()[0].reason == "The champion has no cohort"
     assert library.active() == DEFAULT
+
+
+def test_a_challenger_has_its_own_crowd_or_none_and_never_the_champions(library, tune):
+    champion = library.load(DEFAULT)
+    tune(levelled=champion.levelled)
+    challenger = library.load()
+    assert challenger.levelled.model == challenger.id != champion.id
+    assert challenger.at_doors.levelling.ordinary == champion.levelled.levelling.ordinary
+    tune(seed=1)
+    assert library.load().id != challenger.id
+    assert library.load().levelled is None
