@@ -45,7 +45,8 @@ def finetune(  # noqa: PLR0917 - typer passes options by name
     use_threads(settings.verifier.threads)
     with tempfile.TemporaryDirectory(prefix="facegate-bench-") as folder:
         sources = aligned(people, crops or Path(folder))
-        bench = Bench(chosen.folder, replace(Recipe(), seed=seed, threads=settings.verifier.threads))
+        recipe = replace(Recipe(), seed=seed, threads=settings.verifier.threads)
+        bench = Bench(chosen.folder, recipe, chosen.at_doors, settings.gate.margin)
         known = None if pairs is None else pairs_of(bench, sources, pairs)
         wanted = [SIZES[at] for at in picked(sizes, len(SIZES))]
         told = []
@@ -107,11 +108,12 @@ def pairs_of(bench: "Bench", sources: "Sequence[Source]", listing: Path) -> Any:
 
 def summary(told: "Sequence[Told]") -> dict[str, Any]:
     """Return the figures of households of one size, for JSON."""
-    from facegate.siamese.tuning.bench import TARGETS, bars, table  # noqa: PLC0415
+    from facegate.siamese.tuning.bench import TARGETS, bars, doors, table  # noqa: PLC0415
 
     return {
         "size": str(told[0].size),
         "targets": [{"bars": bars(told, target), "candidates": table(told, target)} for target in TARGETS],
+        "doors": doors(told),
         "households": [
             {"light": one.light, "verdicts": {f"{t:g}": str(v) for t, v in one.verdicts.items()},
              "reasons": {f"{t:g}": why for t, why in one.reasons.items()}, "seconds": one.seconds}
@@ -157,3 +159,17 @@ def show(document: dict[str, Any]) -> None:
             say(f"good photos of other people: {bars['pairs_change_mean']:+.3%} accuracy, at worst"
                 f" {bars['pairs_change_least']:+.3%} ({kept})")  # fmt: skip
         say(f"{bars['seconds_mean']:.1f} s a run")
+    print_table(
+        f"{document['size']}: at the household's door, a picture a visit",
+        ("who", "share of visits", "armed", "users missed", "strangers let in"),
+        [
+            (
+                row["who"],
+                f"{row['target_far_per_visit']:g}",
+                row["armed"],
+                counted(row["missed"]),
+                counted(row["strangers_let_in"]),
+            )
+            for row in document["doors"]
+        ],
+    )

@@ -42,6 +42,13 @@ def test_the_bench_counts_every_candidate_on_households_of_people_who_do_not_exi
         rows = {row["candidate"]: row for row in target["candidates"]}
         assert len(rows) == 11
         assert rows["nothing (the champion)"]["relative"] == 1
+    doors = {(row["who"], row["target_far_per_visit"]): row for row in size["doors"]}
+    assert set(doors) == {(who, target) for who in ("champion", "challenger") for target in (1e-2, 1e-3)}
+    assert all(row["armed"] == 1 for row in doors.values())
+    for target in (1e-2, 1e-3):
+        assert doors["champion", target]["strangers_let_in"]["of"] == 10
+        assert doors["champion", target]["strangers_let_in"]["count"] == 0
+    assert doors["champion", 1e-3]["missed"]["count"] >= doors["champion", 1e-2]["missed"]["count"]
 
 
 def test_too_few_people_are_told_in_a_line(folder, tmp_path, monkeypatch, capsys):

@@ -13,29 +13,32 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.core.calibration import Calibration
+from facegate.core.comparison import References
 from facegate.core.judging import Share, Verdict
 from facegate.core.rates import accuracy, most_accurate
 from facegate.siamese.augment import plain
 from facegate.siamese.corpus import Source
 from facegate.siamese.export import read_onnx
-from facegate.siamese.finetuning import NETWORK, Learner, Recipe, judged, learner_of
+from facegate.siamese.finetuning import (
+    NETWORK,
+    Learner,
+    Recipe,
+    calibration_of,
+    judged,
+    learner_of,
+    levelled_calibration_of,
+)
+from facegate.siamese.tuning.atdoor import VISIT_TARGETS, Counted, Visits, at_door
 from facegate.siamese.tuning.candidates import NOTHING, RECIPE, ways
 from facegate.siamese.tuning.cohort import read_cohort
-from facegate.siamese.tuning.crossfit import Tail, at_the_door, generic_scores, tail_of, threshold_for
-from facegate.siamese.tuning.head import Features, templates
+from facegate.siamese.tuning.crossfit import Tail, at_the_door, generic_scores, photo_references, tail_of, threshold_for
+from facegate.siamese.tuning.head import Features, mean_references, templates
 from facegate.siamese.tuning.households import Drawn, Size
 from facegate.siamese.tuning.material import FeatureNetwork, doubts_of
 
 TARGETS: Final = (1e-3, 1e-4)
 SIZES: Final = (Size(10, 3, 20), Size(20, 3, 20), Size(10, 5, 20), Size(20, 5, 20), Size(10, 1, 0), Size(20, 1, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """One candidate in one household at one target."""
-
-    missed: Share
-    passed: Share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +68,7 @@ class Told:
         counted: Candidate -> target -> counts.
         pairs: Change of the accuracy on pairs of good photos, of other people; None where none were given.
         seconds: That the run took, looking, judging and learning.
+        doors: Champion and challenger at the household's door: share of strangers' visits -> counts.
     """
 
     size: Size
@@ -74,13 +78,22 @@ class Told:
     counted: dict[str, dict[float, Counted]]
     pairs: float | None
     seconds: float
+    doors: dict[str, dict[float, Counted]]
 
 
 class Bench:
     """The network in charge, opened once for all households."""
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, folder: Path, recipe: Recipe, calibration: Calibration, margin: float) -> None:
+        """Open a network.
+
+        Args:
+            folder: The model's.
+            recipe: How it learns.
+            calibration: What its scores mean at doors.
+            margin: How far a door's runner-up must be behind.
+        """
+        self.recipe, self.calibration, self.margin = recipe, calibration, margin
         self.trunk = read_onnx(folder / NETWORK)
         self.cohort = read_cohort(folder, self.trunk)
         self.network = FeatureNetwork(self.trunk, recipe.threads)
@@ -106,14 +119,51 @@ class Bench:
         change = None
         if pairs is not None:
             change = pairs.accuracy(head) - pairs.accuracy(learner.champion)
-        counted = self._counted(learner, drawn)
-        return Told(drawn.size, str(drawn.light), verdicts, reasons, counted, change, seconds)
-
-    def _counted(self, learner: Learner, drawn: Drawn) -> dict[str, dict[float, Counted]]:
-        """Count every candidate."""
-        outsiders = at_the_door(self.cohort.outsiders, learner.lights).features
         unseen, strangers = (self.network.extract_all(iter(crops)) for crops in (drawn.unseen, drawn.strangers))
-        mine = np.arange(len(unseen)), drawn.unseen_owners
+        coming = unseen, strangers
+        counted = self._counted(learner, coming, drawn.unseen_owners)
+        doors = self._at_doors(learner, head, coming, drawn.unseen_owners)
+        return Told(drawn.size, str(drawn.light), verdicts, reasons, counted, change, seconds, doors)
+
+    def _at_doors(
+        self, learner: Learner, head: Features, coming: tuple[Features, Features], owners: NDArray[np.int64]
+    ) -> dict[str, dict[float, Counted]]:
+        """Let champion and challenger stand at the door, as `finetuning` would hand the challenger over.
+
+        Args:
+            learner: What was learnt from.
+            head: The challenger's.
+            coming: Features of users' unseen pictures and of strangers'.
+            owners: The user of each of the former.
+        """
+        unseen, strangers = coming
+        rows, users = learner.material.rows, learner.household.users
+        photos = photo_references(learner.champion, rows)
+        means = np.asarray(mean_references(head, rows, len(users)), np.float32)
+        plain = calibration_of(head, self.cohort.outsiders)
+        levelled = levelled_calibration_of(head, self.cohort) if self.calibration.levelling else None
+        standing = {
+            "champion": (learner.champion, self.calibration, photos.templates, photos.owners),
+            "challenger": (head, levelled or plain, means, np.arange(len(users))),
+        }
+        return {
+            who: at_door(
+                calibration,
+                References(calibration.model, made, whose, tuple(map(str, users))),
+                templates(own, self.cohort.outsiders.features),
+                Visits(templates(own, unseen), owners, templates(own, strangers)),
+                margin=self.margin,
+            )
+            for who, (own, calibration, made, whose) in standing.items()
+        }
+
+    def _counted(
+        self, learner: Learner, coming: tuple[Features, Features], owners: NDArray[np.int64]
+    ) -> dict[str, dict[float, Counted]]:
+        """Count every candidate; arguments as for `_at_doors`."""
+        outsiders = at_the_door(self.cohort.outsiders, learner.lights).features
+        unseen, strangers = coming
+        mine = np.arange(len(unseen)), owners
         found: dict[str, dict[float, Counted]] = {}
         generic: dict[int, Tail] = {}
         for way in ways(learner):
@@ -165,6 +215,23 @@ def table(told: Sequence[Told], target: float) -> list[dict[str, Any]]:
             "missed": missed.to_json(),
             "outsiders_fmr": passed.to_json(),
         })  # fmt: skip
+    return rows
+
+
+def doors(told: Sequence[Told]) -> list[dict[str, Any]]:
+    """Return a row for champion and challenger at each share of strangers' visits, over the households that it arms."""
+    rows = []
+    for who in ("champion", "challenger"):
+        for target in VISIT_TARGETS:
+            counts = [one.doors[who][target] for one in told if target in one.doors[who]]
+            missed, passed = (_sum([getattr(count, part) for count in counts]) for part in Counted.__slots__)
+            rows.append({
+                "who": who,
+                "target_far_per_visit": target,
+                "armed": len(counts),
+                "missed": missed.to_json(),
+                "strangers_let_in": passed.to_json(),
+            })  # fmt: skip
     return rows
 
 
