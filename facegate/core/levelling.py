@@ -80,7 +80,7 @@ def levelled_by(crowd: Templates, references: Templates) -> Levelling:
     """Return the levelling by a crowd.
 
     Args:
-        crowd: float32 (s, d): templates of strangers, of each one.
+        crowd: float32 (s, d): strangers' templates, one of each.
         references: float32 (n, d): of other people, who say what is ordinary.
 
     Raises:
