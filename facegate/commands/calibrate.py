@@ -231,11 +231,11 @@ def show(document: dict[str, Any], calibration: "Calibration") -> None:
             for row in doors
         ],
     )
-    if any(rises := document["gallery"]["rises"].values()):
-        most = max(document["gallery"]["rises"], key=lambda user: document["gallery"]["rises"][user])
+    if any((rises := gallery["rises"]).values()):
+        most = max(rises, key=lambda user: float(rises[user]))
         say(
-            f"each user is named from {min(rises):.3f} to {max(rises):.3f} above that, {most} most: by how little they"
-            " are like the strangers whom the network knows best"
+            f"each user is named from {min(rises.values()):.3f} to {rises[most]:.3f} above that, {most} most: by how"
+            " little they are like the strangers whom the network knows best"
         )
     for raised in document["usual"]["raised"]:
         say(too_alike(raised))

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.calibration import Calibration
-from facegate.core.comparison import References, Templates, scores
+from facegate.core.comparison import Match, References, Templates, scores
 from facegate.core.rates import clopper_pearson
 
 MOST_SEARCHED: Final = 10_000
@@ -80,6 +80,15 @@ class Arming:
     def rise(self, user: str) -> float:
         """Return how much more a user has to score, >= 0."""
         return self.rises.get(user, 0.0)
+
+    def required(self, user: str, threshold: float, margin: float) -> float:
+        """Return the score that names a user at a door with a threshold; see `required`."""
+        return required(threshold, margin, self.nearest.get(user), self.rise(user))
+
+    def fmr(self, match: Match, calibration: Calibration) -> float:
+        """Return the share of strangers who score this high; each reference is a stranger's try of its own."""
+        levelled = match.score - self.rise(match.user)
+        return calibration.gallery_fmr(levelled, len(self.references) * self.strictness)
 
     def fits(self, references: References) -> bool:
         """Tell whether this was measured of exactly these references; costs nothing."""

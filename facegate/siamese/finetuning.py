@@ -28,7 +28,7 @@ from facegate.siamese.export import read_onnx, write_onnx
 from facegate.siamese.networks import Trunk, use_threads
 from facegate.siamese.tuning.cohort import CLEAN, Cohort, Strangers, read_cohort
 from facegate.siamese.tuning.crossfit import at_the_door, generic_scores, trials
-from facegate.siamese.tuning.head import Features, HeadPlan, Rows, learn_head, mean_references, templates
+from facegate.siamese.tuning.head import Features, HeadPlan, Rows, head_of, learn_head, mean_references, templates
 from facegate.siamese.tuning.household import NOBODY, Household
 from facegate.siamese.tuning.material import (
     FeatureNetwork,
@@ -267,7 +267,7 @@ def learner_of(
         recipe: How to learn.
         network: The trunk in ONNX Runtime, where it is at hand.
     """
-    champion: Features = trunk.embed.weight.detach().numpy()[:, :, 0, 0].copy()
+    champion = head_of(trunk)
     copies, draw = copies_for(len(household.photos), recipe.copies), np.random.default_rng(recipe.seed)
     seen = features_of(network or FeatureNetwork(trunk, recipe.threads), household, copies=copies, draw=draw)
     return Learner(trunk, champion, cohort, household, recipe, recipe.head, seen, usable(seen, champion))

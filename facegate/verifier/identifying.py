@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from facegate.core.arming import Arming, required
+from facegate.core.arming import Arming
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Match, best_match
 from facegate.core.decision import Outcome, Reason
@@ -37,7 +37,7 @@ class Rule:
         """Return the score that names a user: the threshold, or more."""
         if user is None:
             return self.threshold
-        return required(self.threshold, self.margin, self.arming.nearest.get(user), self.arming.rise(user))
+        return self.arming.required(user, self.threshold, self.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,12 @@ def identify(photo: Photo, roster: Roster, rule: Rule, now: datetime) -> Identif
     match = best_match(photo.template, roster.references)
     if match is None:
         return _row(photo, rule, Reason.NO_MATCH, detail=NOBODY)
-    levelled = match.score - rule.arming.rise(match.user)
-    chance = rule.calibration.gallery_fmr(levelled, len(roster.references) * rule.arming.strictness)
+    chance = rule.arming.fmr(match, rule.calibration)
     reason = _judged(match, rule, roster.users.get(match.user), now)
     named = None if reason in {Reason.NO_MATCH, Reason.AMBIGUOUS} else match.user
     needed = rule.required(match.user)
     detail = ""
-    if reason is Reason.NO_MATCH and levelled >= rule.threshold:
+    if reason is Reason.NO_MATCH and match.score >= rule.threshold + rule.arming.rise(match.user):
         detail = f"{match.user} and {rule.arming.nearest[match.user].user} are too alike"
     return _row(photo, rule, reason, user=named, score=match.score, fmr=chance, detail=detail, threshold=needed)
 

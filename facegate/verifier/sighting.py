@@ -107,12 +107,14 @@ class Verifier:
         return replace(sighting, user=match.user, score=match.score, runner_up=match.runner_up, fmr=chance)
 
     def _chance(self, match: Match, roster: Roster) -> float | None:
-        """Return the share of strangers who score this high; each reference is a stranger's try of its own."""
-        arming, calibration = roster.armed, self.calibration
-        if calibration is None or (arming is None and calibration.levelling is not None):
+        """Return the share of strangers who score this high, as far as it is known."""
+        if self.calibration is None:
+            return None
+        if roster.armed is not None:
+            return roster.armed.fmr(match, self.calibration)
+        if self.calibration.levelling is not None:
             return None  # what is asked of this user was not measured
-        tries = len(roster.references) * (arming.strictness if arming else 1.0)
-        return calibration.gallery_fmr(match.score - (arming.rise(match.user) if arming else 0.0), tries)
+        return self.calibration.gallery_fmr(match.score, len(roster.references))
 
 
 def flawed(sighting: Sighting, reason: Reason, detail: str = "") -> Sighting:

@@ -12,11 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.core.arming import measured, required
+from facegate.core.arming import Arming, measured
 from facegate.core.calibration import Calibration
-from facegate.core.comparison import References, Templates
+from facegate.core.comparison import References, Template, Templates, best_match
 from facegate.core.judging import Share
-from facegate.siamese.tuning.crossfit import best_of_each
 
 VISIT_TARGETS: Final = (1e-2, 1e-3)
 """Shares of strangers' visits, of one picture each, that may end in anybody's name."""
@@ -64,28 +63,27 @@ def at_door(
         door = calibration.visit_threshold(target, references=len(references), strictness=arming.strictness)
         if door is None:
             continue
-        asked = np.array([
-            required(door, margin, arming.nearest.get(user), arming.rise(user)) for user in references.users
-        ])  # fmt: skip
-        known = named(visits.users, references, asked, margin) == visits.owners
-        let_in = named(visits.strangers, references, asked, margin) >= 0
-        told[target] = Counted(Share(int((~known).sum()), len(known)), Share(int(let_in.sum()), len(let_in)))
+        named_users = [named(probe, arming, door, margin) for probe in visits.users]
+        known = int((np.array(named_users) == visits.owners).sum())
+        let_in = sum(named(probe, arming, door, margin) >= 0 for probe in visits.strangers)
+        told[target] = Counted(
+            Share(len(visits.owners) - known, len(visits.owners)), Share(let_in, len(visits.strangers))
+        )
     return told
 
 
-def named(probes: Templates, references: References, asked: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
-    """Return whom each probe names, int64 (n,): the number of a user, or -1.
+def named(probe: Template, arming: Arming, door: float, margin: float) -> int:
+    """Return whom a probe names, the number of a user, or -1.
 
     Args:
-        probes: float32 (n, d).
-        references: Everybody's; a user without any is never named.
-        asked: float64 (users,): what names each.
+        probe: float32 (d,).
+        arming: Of the gallery.
+        door: The door's threshold.
         margin: How far the runner-up must be behind.
     """
-    best = np.full((len(probes), len(references.users)), -np.inf)
-    best[:, np.unique(references.owners)] = best_of_each(probes @ references.templates.T, references.owners)
-    first, every = best.argmax(axis=1), np.arange(len(best))
-    score = best[every, first]
-    best[every, first] = -np.inf
-    clear = (score >= asked[first]) & (score - best.max(axis=1, initial=-np.inf) >= margin)
-    return np.where(clear, first, -1)
+    match = best_match(probe, arming.references)
+    if match is None or not match.score >= arming.required(match.user, door, margin):
+        return -1
+    if match.runner_up is not None and not match.score - match.runner_up >= margin:
+        return -1
+    return arming.references.users.index(match.user)

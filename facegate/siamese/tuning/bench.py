@@ -140,11 +140,11 @@ class Bench:
         rows, users = learner.material.rows, learner.household.users
         photos = photo_references(learner.champion, rows)
         means = np.asarray(mean_references(head, rows, len(users)), np.float32)
-        plain = calibration_of(head, self.cohort.outsiders)
         levelled = levelled_calibration_of(head, self.cohort) if self.calibration.levelling else None
+        learnt = levelled or calibration_of(head, self.cohort.outsiders)
         standing = {
             "champion": (learner.champion, self.calibration, photos.templates, photos.owners),
-            "challenger": (head, levelled or plain, means, np.arange(len(users))),
+            "challenger": (head, learnt, means, np.arange(len(users))),
         }
         return {
             who: at_door(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, softplus
 
+from facegate.siamese.networks import Trunk
 from facegate.siamese.tuning.cohort import CLEAN, LIGHTS, Strangers
 
 Features = NDArray[np.float32]
@@ -98,6 +99,12 @@ class Rows:
             self.probes[kept],
             self.photos[kept],
         )
+
+
+def head_of(trunk: Trunk) -> Features:
+    """Return a trunk's projection head, float32 (d, f)."""
+    head: Features = trunk.embed.weight.detach().numpy()[:, :, 0, 0].copy()
+    return head
 
 
 def templates(head: Features, features: Features) -> Features:

@@ -6,13 +6,10 @@ twin. These make the crowd: of their kind the network knows many (`core.levellin
 
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from facegate.core.comparison import Templates
 from facegate.siamese.export import read_onnx
-from facegate.siamese.networks import Trunk
-from facegate.siamese.tuning.cohort import CLEAN, Strangers, read_cohort
+from facegate.siamese.tuning.cohort import CLEAN, read_cohort
+from facegate.siamese.tuning.head import head_of, templates
 
 
 def templates_of_outsiders(folder: Path) -> Templates:
@@ -25,7 +22,7 @@ def templates_of_outsiders(folder: Path) -> Templates:
         NotReadyError: The network is no twin's, or the cohort is not there or belongs to another trunk.
     """
     trunk = read_onnx(folder / "network.onnx")
-    return _templates(trunk, read_cohort(folder, trunk).outsiders)
+    return templates(head_of(trunk), read_cohort(folder, trunk).outsiders.features)
 
 
 def templates_of_crowd(folder: Path) -> Templates:
@@ -38,11 +35,4 @@ def templates_of_crowd(folder: Path) -> Templates:
         NotReadyError: The network is no twin's, or the cohort is not there or belongs to another trunk.
     """
     trunk = read_onnx(folder / "network.onnx")
-    return _templates(trunk, read_cohort(folder, trunk).replay.seen(CLEAN))
-
-
-@torch.no_grad()
-def _templates(trunk: Trunk, strangers: Strangers) -> Templates:
-    features = strangers.features
-    raw = trunk.embed(torch.from_numpy(features)[:, :, None, None]).flatten(1).numpy()
-    return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float32)
+    return templates(head_of(trunk), read_cohort(folder, trunk).replay.seen(CLEAN).features)

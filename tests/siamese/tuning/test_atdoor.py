@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facegate.core.arming import measured
 from facegate.core.calibration import calibrate
 from facegate.core.comparison import References
 from facegate.siamese.tuning.atdoor import Visits, at_door, named
@@ -21,15 +24,16 @@ def test_whom_a_probe_names_is_whom_a_plain_loop_names(users, photos, seed, marg
     draw = np.random.default_rng(seed)
     owners = draw.integers(0, users, photos)
     references = References(MODEL, units(photos, seed), owners, tuple(f"u{at}" for at in range(users)))
-    asked, probes = draw.uniform(-0.5, 0.5, users), units(6, seed + 1)
-    for probe, found in zip(probes, named(probes, references, asked, margin), strict=True):
+    rises = draw.uniform(0, 0.5, users)
+    arming = replace(measured(references), rises=dict(zip(references.users, rises, strict=True)), nearest={})
+    for probe in units(6, seed + 1):
         best = {
             user: max(float(probe @ one) for one in references.templates[owners == user])
-            for user in set(owners.tolist())
+            for user in sorted(set(owners.tolist()))
         }
         first, *others = sorted(best, key=lambda user: -best[user])
-        clear = best[first] >= asked[first] and all(best[first] - best[user] >= margin for user in others)
-        assert found == (first if clear else -1)
+        clear = best[first] >= 0.1 + rises[first] and all(best[first] - best[user] >= margin for user in others)
+        assert named(probe, arming, 0.1, margin) == (first if clear else -1)
 
 
 def test_users_who_come_as_they_are_are_known_and_strangers_are_not():
