@@ -108,7 +108,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))
     recipe.check(place, resume=resume)
     with team() as mates:
-        taught_by = alone(trunk) if start_teaches and start != NOTHING and (together or companion is None) else None
+        taught_by = alone(trunk) if start_teaches and start != NOTHING else None
         others = [companion] if companion else teacher or ()
         known = teachers(taught_by, others, out, mates, threads, weight=teacher_weight)
         if not known:

@@ -36,14 +36,12 @@ from facegate.siamese.recipe import (
 from facegate.siamese.selection import judged
 from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher
-from facegate.siamese.training import Progress, Run, parts_learnt
+from facegate.siamese.training import Progress, Run
 from facegate.siamese.weights import balanced, fresh_trunk
 
 FIGURES: Final = "figures.json"
 START: Final = "start"
 UNTRAINED: Final = "companion-untrained"
-SFACE_ALONE: Final = (1,)
-"""Who teaches a companion whose start stays as it is: the second of the teachers."""
 SHARED: Final = ("seed", "steps", "people", "pictures", "bf16", "every", "workers", "mixtures", "mixed")
 """What a row in which the start learns itself has from the recipe as it is."""
 
@@ -89,7 +87,7 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
         "rounded-from-the-first-step": replace(plan, rounded=0.0),
         "rounded-at-the-end": replace(plan, rounded=1.0),
     }
-    rows = {name: Row(recipe, teachers=None if recipe.together else SFACE_ALONE) for name, recipe in companions.items()}
+    rows = {name: Row(recipe) for name, recipe in companions.items()}
     if len(sources) > 1:
         rows |= {f"without-{name}": Row(plan, without=name) for name in sources}
     whole = replace(ITSELF, **{each: getattr(plan, each) for each in SHARED})
@@ -173,7 +171,7 @@ def ablate(
         if not (place.folder / name / FIGURES).is_file():
             say(f"row {name}")
             trunk = beginning_of(row, start, companion, faces, plan.seed).to(team.device)
-            collection = collection_of(row, lessons, teachers, place, sum(parts_learnt(trunk.shape, row.recipe)))
+            collection = collection_of(row, lessons, teachers, place, trunk.shape.dimension)
             run = Run(trunk, collection, row.recipe, place.folder / name, team=team)
             run.resume()
             trunk = balanced(run.train(partial(report, name)), faces)

@@ -1,16 +1,18 @@
 """A companion: a second network beside the trunk that sees the same crop, in whole numbers of eight bits.
 
 It is a plain chain, a 3x3 convolution and then pairs of a depthwise and a pointwise one (MobileNet v1; Howard and
-others, 2017), with ReLU behind each. What a processor adds and multiplies are whole numbers: weights of -63 to 63 times
-a step for each channel, activations of 0 to 255 times a step for each layer, the zero being the ReLU (Jacob and others,
-CVPR 2018). That takes a third of the time of the same chain in float32. Weights stay below 64 since processors without
-VNNI add two products in 16 bits: 2 * 255 * 63 fits, and every machine gives the same sums.
+others, 2017), with a PReLU behind each that has a slope for each channel. What a processor adds and multiplies are
+whole numbers: weights of -63 to 63 times a step for each channel, activations of 0 to 255, less a zero, times a step
+for each layer (Jacob and others, CVPR 2018). A slope is at most 1, so that the PReLU is the larger of x and slope * x:
+a depthwise convolution of one place, and the larger of two bytes. All that takes a tenth of the time of the same chain
+in float32. Weights stay below 64 since processors without VNNI add two products in 16 bits: 2 * 255 * 63 fits, and
+every machine gives the same sums.
 
 While it learns, all is float, rounded on the way forward and passed through on the way back (the straight-through
 estimator; Bengio and others, 2013). In bfloat16 products of a step are off by up to half a step, as a little noise.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,18 +34,63 @@ MOST_BIAS: Final = 2.0**22
 """Largest whole number of a bias; float32 holds it exactly."""
 
 
+def _slopes_at(x: Tensor, slope: Tensor) -> Tensor:
+    """Return the slope of a PReLU at each place: 1 above zero, the channel's own below."""
+    return functional.prelu(x.sign(), -slope)
+
+
+class _PReLU(torch.autograd.Function):
+    """A PReLU whose slopes do not learn: torch's own would find their gradient all the same, in most of its time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return functional.prelu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * _slopes_at(*ctx.saved_tensors), None
+
+
 class _Rounded(torch.autograd.Function):
-    """Activations rounded to 0 to 255 steps; the gradient passes where nothing was cut off."""
+    """The same in whole steps. The gradient passes as if nothing were rounded or cut off."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
-        ctx.save_for_backward((x > 0) & (x < step * TOP))
-        return (x / step).round_().clamp_(0, TOP).mul_(step)
+    def forward(ctx: Any, x: Tensor, slope: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+        whole = torch.minimum(torch.maximum((x / step).round_(), -zero), TOP - zero)
+        ctx.save_for_backward(whole + 0.5, slope)  # none stands at zero
+        return torch.minimum(functional.prelu(whole, slope).round_(), TOP - zero).mul_(step)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        (inside,) = ctx.saved_tensors
-        return slopes[0] * inside, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return gradients[0] * _slopes_at(*ctx.saved_tensors), None, None, None
+
+
+class WholePReLU(nn.Module):
+    """A slope for each channel below zero, in bytes; neither slope nor step learns.
+
+    Attributes:
+        slope: float32 (c,), at most 1.
+        step: float32 (): of what goes in and comes out.
+        zero: float32 (): the whole number, 0 to 255, that stands for zero.
+    """
+
+    slope: Tensor
+    step: Tensor
+    zero: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.zeros(channels))
+        self.register_buffer("step", torch.tensor(1 / TOP))
+        self.register_buffer("zero", torch.tensor(0.0))
+
+    def apply_to(self, x: Tensor, *, rounds: bool) -> Tensor:
+        """Bend maps (n, c, h, w)."""
+        slope, step, zero = (value.to(x.dtype) for value in (self.slope, self.step, self.zero))
+        if rounds:
+            return cast("Tensor", _Rounded.apply(x, slope, step, zero))  # type: ignore[no-untyped-call]
+        return cast("Tensor", _PReLU.apply(x, slope))  # type: ignore[no-untyped-call]
 
 
 class WholeConv(nn.Conv2d):
@@ -123,11 +170,8 @@ class Companion(nn.Module):
     """Pixels float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d, 1, 1), not of unit length.
 
     Attributes:
-        grains: float32 (layers,): the step of each layer's activations.
         rounds: It computes as in whole numbers; switched off only at the beginning of its training.
     """
-
-    grains: Tensor
 
     def __init__(self, shape: CompanionShape) -> None:
         super().__init__()
@@ -137,31 +181,32 @@ class Companion(nn.Module):
             layers += [WholeConv(channels, channels, 3, stride, pad=1, groups=channels), WholeConv(channels, wide, 1)]
             channels = wide
         self.layers = nn.ModuleList(layers)
+        self.bends = nn.ModuleList([WholePReLU(layer.out_channels) for layer in layers])
         self.narrow = WholeConv(channels, shape.narrow, 1, levels=STORED)
         self.last = WholeConv(shape.narrow, shape.dimension, shape.last_map, levels=STORED)
-        self.register_buffer("grains", torch.full((len(layers),), 1 / TOP))
 
-    def convolutions(self) -> list[WholeConv]:
-        """Return the layers that are followed by a ReLU."""
-        return [layer for layer in self.layers if isinstance(layer, WholeConv)]
+    def stages(self) -> list[tuple[WholeConv, WholePReLU]]:
+        """Return the convolutions of the chain, each with the PReLU behind it."""
+        pairs = zip(self.layers, self.bends, strict=True)
+        return [(c, b) for c, b in pairs if isinstance(c, WholeConv) and isinstance(b, WholePReLU)]
 
     def came(self, number: int) -> Tensor:
         """Return the step of what comes into layer `number`, of no dimension."""
-        return self.grains[number - 1] if number else self.grains.new_tensor(1 / GREY)
+        return self.stages()[number - 1][1].step if number else self.last.bias.new_tensor(1 / GREY)
 
     def seen(self, pixels: Tensor) -> Tensor:
-        """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1."""
-        side = self.shape.side
-        x = functional.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False)
-        return ((x.round() if self.rounds else x) - GREY) / GREY
+        """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1; the border is 0, grey."""
+        face, border = self.shape.face, self.shape.border
+        x = functional.interpolate(pixels, size=(face, face), mode="bilinear", align_corners=False)
+        return functional.pad(((x.round() if self.rounds else x) - GREY) / GREY, [border] * 4)
+
+    def before(self, number: int, x: Tensor) -> Tensor:
+        """Take a map through the convolution of layer `number`, up to its PReLU."""
+        return self.stages()[number][0].apply_to(x, rounds=self.rounds, came=self.came(number))
 
     def after(self, number: int, x: Tensor) -> Tensor:
-        """Take a map through layer `number` and its ReLU."""
-        y = self.convolutions()[number].apply_to(x, rounds=self.rounds, came=self.came(number))
-        if not self.rounds:
-            return functional.relu(y)
-        rounded: Tensor = _Rounded.apply(y, self.grains[number].to(y.dtype))  # type: ignore[no-untyped-call]
-        return rounded
+        """Take a map through layer `number` and its PReLU."""
+        return self.stages()[number][1].apply_to(self.before(number, x), rounds=self.rounds)
 
     def values(self, x: Tensor) -> Tensor:
         """Turn the last map into values of the template: (n, c, m, m) -> (n, d, 1, 1)."""
@@ -176,12 +221,12 @@ class Companion(nn.Module):
 
     def settle(self) -> None:
         """Round every weight for good: then a checkpoint and an ONNX file hold them to the bit."""
-        for number, layer in enumerate(self.convolutions()):
+        for number, (layer, _) in enumerate(self.stages()):
             layer.settle(self.came(number))
         self.narrow.settle(None)
         self.last.settle(None)
 
     def unsettle(self) -> None:
         """Let the steps follow the weights again, so that these can learn on."""
-        for layer in (*self.convolutions(), self.narrow, self.last):
+        for layer in (*(layer for layer, _ in self.stages()), self.narrow, self.last):
             layer.step.zero_()

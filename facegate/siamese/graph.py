@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from facegate.siamese.companion import GREY, Companion, WholeConv
+from facegate.siamese.companion import GREY, Companion, WholeConv, WholePReLU
 from facegate.siamese.networks import InvertedResidual, SqueezeExcite, Trunk
 
 COMPANION: Final = "companion."
 """What the names of a companion's weights begin with."""
+
+
+LEAST_SLOPE: Final = 1e-6
+"""A smaller one is multiplied as none at all; its size only has to be more than nothing."""
 
 
 class Graph:
@@ -94,7 +98,8 @@ class Graph:
 
     def companion(self, crops: str, companion: Companion, size: int) -> str:
         """Add the companion. ONNX Runtime finds the convolutions between two roundings and multiplies whole numbers."""
-        scales = np.array([1, 1, companion.shape.side / size, companion.shape.side / size], np.float32)
+        face, border = companion.shape.face, companion.shape.border
+        scales = np.array([1, 1, face / size, face / size], np.float32)
         x = self.node(
             "Resize",
             crops,
@@ -104,12 +109,11 @@ class Graph:
             coordinate_transformation_mode="half_pixel",
         )
         step, grey = self.named("pixel", np.float32(1 / GREY)), self.named("grey", np.uint8(GREY))
-        one, zero = self.named("one", np.float32(1)), self.named("zero", np.uint8(0))
-        x = self.node("DequantizeLinear", self.node("QuantizeLinear", x, one, zero), step, grey)
-        for number, layer in enumerate(companion.convolutions()):
-            x = self.whole_conv(x, layer, f"{number}", companion.came(number))
-            step = self.named(f"{number}.grain", np.float32(companion.grains[number]))
-            x = self.node("DequantizeLinear", self.node("QuantizeLinear", x, step, zero), step, zero)
+        whole = self.node("QuantizeLinear", x, self.named("one", np.float32(1)), self.named("black", np.uint8(0)))
+        pads = self.named("border", np.array([0, 0, border, border] * 2, np.int64))
+        x = self.node("DequantizeLinear", self.node("Pad", whole, pads, grey), step, grey)
+        for number, (layer, bend) in enumerate(companion.stages()):
+            x = self.bent(self.whole_conv(x, layer, f"{number}", companion.came(number)), bend, f"{number}")
         return self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")
 
     def whole_conv(self, x: str, layer: WholeConv, name: str, came: Tensor | None = None) -> str:
@@ -124,6 +128,20 @@ class Graph:
         bias_steps = self.named(f"{name}.bias_step", (own * came).numpy())
         bias = self.named(f"{name}.bias", layer.bias_numbers(own, came).numpy().astype(np.int32))
         return self.convolved(x, layer, weight, self.node("DequantizeLinear", bias, bias_steps, axis=0))
+
+    def bent(self, x: str, bend: WholePReLU, name: str) -> str:
+        """Add a PReLU in bytes: the larger of x and slope * x. A slope is 1 or -1 in steps of its size."""
+        step = self.named(f"{name}.grain", np.float32(bend.step))
+        zero = self.named(f"{name}.zero", np.uint8(bend.zero))
+        size = bend.slope.abs().numpy()
+        sign = np.where(size < LEAST_SLOPE, 0, np.sign(bend.slope.numpy()))[:, None, None, None]
+        sizes = self.named(f"{name}.slope", np.maximum(size, np.float32(LEAST_SLOPE)))
+        weight = self.node("DequantizeLinear", self.named(f"{name}.sign", sign.astype(np.int8)), sizes, axis=0)
+        whole = self.node("QuantizeLinear", x, step, zero)
+        real = self.node("DequantizeLinear", whole, step, zero)
+        below = self.node("Conv", real, weight, group=len(sign), kernel_shape=[1, 1])
+        larger = self.node("Max", whole, self.node("QuantizeLinear", below, step, zero))
+        return self.node("DequantizeLinear", larger, step, zero)
 
     def named(self, name: str, value: Any) -> str:
         """Add a weight of the companion."""
@@ -143,7 +161,7 @@ def fill_companion(companion: Companion, arrays: Mapping[str, NDArray[Any]]) -> 
 
     def read(name: str, shape: Sequence[int], least: float = -math.inf) -> Tensor:
         value = arrays[COMPANION + name]
-        if value.dtype.kind not in "if" or value.size != math.prod(shape) or not (value > least).all():
+        if value.dtype.kind not in "iuf" or value.size != math.prod(shape) or not (value > least).all():
             msg = f"{name} has another shape, or holds what no companion has"
             raise ValueError(msg)
         return torch.from_numpy(value.astype(np.float32)).reshape(tuple(shape))
@@ -157,8 +175,11 @@ def fill_companion(companion: Companion, arrays: Mapping[str, NDArray[Any]]) -> 
         layer.bias.copy_(bias)
         layer.step.copy_(steps)
 
-    for number, layer in enumerate(companion.convolutions()):
+    for number, (layer, bend) in enumerate(companion.stages()):
         filled(layer, f"{number}")
-        companion.grains[number] = read(f"{number}.grain", (), 0.0)
+        bend.step.copy_(read(f"{number}.grain", (), 0.0))
+        bend.zero.copy_(read(f"{number}.zero", ()))
+        sign = read(f"{number}.sign", bend.slope.shape)
+        bend.slope.copy_(sign * read(f"{number}.slope", bend.slope.shape, 0.0))
     filled(companion.narrow, "narrow")
     filled(companion.last, "last")

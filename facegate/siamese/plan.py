@@ -19,7 +19,7 @@ class Recipe:
         warmup: Steps until it is reached.
         decay: Weight decay, of all but a projection that learns.
         companion: A companion learns beside the start; or the start learns alone.
-        together: Beside a companion the start learns, too; or it stays as it is.
+        together: Beside a companion the start learns, too; or it stays as it is. Scores are those of both either way.
         frozen: So many first blocks of a start that learns alone, and all before them, stay as they are; where there is
             a companion, so many of its first layers.
         rounded: From this share of the steps on a companion computes as in whole numbers.

@@ -1,46 +1,50 @@
-"""SFace made quick: a companion that says nearly what SFace says, before anything is trained.
+"""SFace made quick: a companion that says what SFace says, but for rounding, before anything is trained.
 
-SFace's PReLUs have a slope for each channel, which no processor multiplies in whole numbers, and its last layer alone
-is larger than all that ships. So the chain is built anew with ReLUs, layer by layer: each convolution is solved by
-least squares (ridge) for what SFace's own gives at that place, from what the new layers before it give; and where a
-ReLU bends is chosen for each channel, and which way round it is, so that a line through what it lets pass comes nearest
-to the PReLU. A channel that SFace leaves nearly straight is so moved to where the ReLU does not bend. The last map is
-narrowed to the directions that SFace's last layer looks at most.
+SFace is a chain of convolutions with a PReLU behind each; a companion computes the same in whole numbers of eight bits,
+and narrows the last map to the directions that SFace's last layer looks at most, since that layer alone is larger than
+all that ships. What is lost is kept small in three ways, none of which changes what the chain says in real numbers:
 
-Each layer is put on whole numbers before the next one is solved, which so makes up for some of it; and so that what it
-gives of faces changes least, not each weight by itself: neighbouring pixels are nearly alike, and an edge filter whose
-weights are rounded one by one answers to plain skin. (Nagel and others, "Up or Down? Adaptive Rounding for
-Post-Training Quantization", ICML 2020, say why; here single steps up or down are taken for as long as one helps.)
+* A slope above 1 is turned: -a * x stands for x, and the slope is 1 / a. So a PReLU is the larger of x and slope * x.
+* Channels are made equally loud, as far as the layer behind allows (Nagel and others, "Data-Free Quantization Through
+  Weight Equalization and Bias Correction", ICCV 2019): a layer's activations share their step.
+* Weights are rounded so that what the layer gives of faces changes least, not each by itself: neighbouring pixels are
+  nearly alike, and an edge filter whose weights are rounded one by one answers to plain skin. (Nagel and others, "Up or
+  Down? Adaptive Rounding for Post-Training Quantization", ICML 2020, say why; here single steps up or down are taken
+  for as long as one helps.) The bias takes up what is lost in the mean.
 
-What is solved by least squares needs no labels: faces as they are and as at a door, a few hundred.
+That needs no labels: faces as they are and as at a door, a few hundred.
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facegate.siamese.companion import TOP, Companion, WholeConv
+from facegate.siamese.companion import TOP, Companion, WholeConv, WholePReLU
 from facegate.siamese.sface import BRIGHTER, Chain, Layer
 
 RIDGE: Final = 1e-4
 """Times the mean variance of what comes in."""
+COLOURS: Final = 3
 PLACES: Final = 40_000
-"""So many places of all maps say how a pointwise layer is solved."""
+"""So many places of all maps say what comes into a pointwise layer, and how the last map is narrowed."""
 PLACES_OF_ONE: Final = 8_000
-"""So many say how a channel of a depthwise layer is solved."""
-PLACES_OF_A_BEND: Final = 5_000
-"""So many say where a ReLU bends."""
-BENDS: Final = (0.001, 0.05, 0.12, 0.22, 0.35, 0.5)
-"""Shares of the values that may lie before the bend; and where SFace's own lies."""
+"""So many say what comes into a channel of a depthwise layer, and how loud a channel is."""
 ALMOST_ALL: Final = 0.9999
-"""An activation larger than this share of them is cut off."""
+"""An activation beyond this share of them is cut off, at either end."""
+LOUDER: Final = 64.0
+"""A channel is made at most so many times as loud as it was, or as faint."""
+SHARED: Final = 0.5
+"""How far channels are made equally loud where a pointwise layer follows, whose weights for them share a step."""
+LEAST_RANGE: Final = 1e-4
+"""Of a channel on either side of zero."""
 FEWEST: Final = 32
-"""Pictures that say how a depthwise layer is solved, however large its maps."""
+"""Pictures that say what comes into a depthwise layer."""
 AT_ONCE: Final = 32
-"""Channels of a depthwise layer that are solved together."""
+"""Channels of a depthwise layer that are looked at together."""
 LEAST_GAIN: Final = 1e-12
 """Of a move of a weight; less is lost in float64."""
 MOST_MOVES: Final = 2000
@@ -58,32 +62,64 @@ def quickened(chain: Chain, crops: Tensor, *, seed: int = 0) -> Companion:
     """
     companion, draw = Companion(chain.shape).eval(), torch.Generator().manual_seed(seed)
     x = companion.seen(crops)
-    own = chain.first(x)
-    for number, (layer, solved) in enumerate(zip(chain.layers, companion.convolutions(), strict=True)):
+    own, loud, turned = chain.first(x), torch.ones(COLOURS), _turned(chain)
+    for number, (layer, (made, bend)) in enumerate(zip(turned.layers, companion.stages(), strict=True)):
         wanted = layer.before(own)
-        if x.shape[1] == 3:  # noqa: PLR2004 - the first layer is kept as it is: it sees the pixels themselves
-            _take_over(layer, solved)
-        elif solved.groups == 1:
-            _solve_pointwise(solved, x, wanted, draw)
-        else:
-            _solve_depthwise(solved, x, wanted, draw)
-        _bend(solved, _before(solved, x), wanted, layer, draw)
-        _put_on_whole_numbers(solved, x, companion.came(number), draw)
-        own = layer.behind(wanted)
-        companion.grains[number] = _top(functional.relu(_before(solved, x)), draw) / TOP
-        x = companion.after(number, x)
-    _narrow(companion, chain, x, own)
+        came, loud = loud, _loudness(wanted, layer.slope, 1.0 if made.groups == 1 else SHARED, draw)
+        _take_over(layer, made, came, loud)
+        bend.slope.copy_(layer.slope)
+        _put_on_whole_numbers(made, x, companion.came(number), draw)
+        _spread_over_bytes(bend, companion.before(number, x), draw)
+        own, x = layer.behind(wanted), companion.after(number, x)
+    _narrow(companion, turned, x, own)
     return companion
 
 
-def _top(activations: Tensor, draw: torch.Generator) -> Tensor:
-    """Return the value that almost none exceeds, of no dimension."""
-    some = _some(activations.flatten(), 1_000_000, draw)
-    return some.kthvalue(math.ceil(ALMOST_ALL * len(some))).values
+def _turned(chain: Chain) -> Chain:
+    """Return the same chain with no slope above 1: there PReLU(a, x) = -PReLU(1 / a, -a * x)."""
+    layers, turn = [], torch.ones(COLOURS)
+    for layer in chain.layers:
+        weight = layer.weight * (turn[:, None, None, None] if layer.weight.shape[1] == 1 else turn[:, None, None])
+        steep = layer.slope > 1
+        factor = torch.where(steep, -layer.slope, 1.0)
+        slope = torch.where(steep, 1 / layer.slope, layer.slope)
+        layers.append(
+            replace(layer, weight=weight * factor[:, None, None, None], bias=layer.bias * factor, slope=slope)
+        )
+        turn = torch.where(steep, -1.0, 1.0)
+    return replace(chain, layers=tuple(layers), weight=chain.weight * turn[:, None, None])
 
 
-def _before(layer: WholeConv, x: Tensor) -> Tensor:
-    return layer.apply_to(x, rounds=False)
+def _loudness(wanted: Tensor, slope: Tensor, how_far: float, draw: torch.Generator) -> Tensor:
+    """Return what each channel of what a PReLU is given (n, c, h, w) is multiplied by, so that all fill the same range.
+
+    What lies far below zero counts as much as the slope lets of it through.
+    """
+    ordered = _places(wanted, _drawn_places(wanted, PLACES_OF_ONE, draw)).float().sort(0).values
+    most = round(ALMOST_ALL * (len(ordered) - 1))
+    above = ordered[most].clamp_min(LEAST_RANGE)
+    below = (-ordered[-1 - most] * (4 * slope.abs()).clamp_max(1)).clamp_min(LEAST_RANGE)
+    loud = torch.minimum(above.median() / above, below.median() / below)
+    return loud.clamp(1 / LOUDER, LOUDER) ** how_far
+
+
+def _take_over(layer: Layer, made: WholeConv, came: Tensor, loud: Tensor) -> None:
+    """Copy a layer, whose channels come in and go out louder by so much."""
+    weight, bias = layer.weight, layer.bias
+    if weight.shape[1] == COLOURS:  # the first layer sees the pixels, the other way round
+        weight, bias = weight.flip(1), bias + weight.sum((1, 2, 3)) * BRIGHTER
+    weight = weight / (came[:, None, None, None] if made.groups > 1 else came[:, None, None])
+    _fill(made, weight * loud[:, None, None, None], bias * loud)
+
+
+def _spread_over_bytes(bend: WholePReLU, given: Tensor, draw: torch.Generator) -> None:
+    """Choose step and zero of a PReLU so that almost all that it is given (n, c, h, w) lies in the range."""
+    some = _some(given.flatten(), 1_000_000, draw)
+    most = math.ceil(ALMOST_ALL * len(some))
+    above = float(some.kthvalue(most).values.clamp_min(LEAST_RANGE))
+    below = float(-some.kthvalue(len(some) + 1 - most).values.clamp_max(0))
+    bend.step.fill_((above + below) / TOP)
+    bend.zero.fill_(round(TOP * below / (above + below)))
 
 
 def _some(values: Tensor, count: int, draw: torch.Generator) -> Tensor:
@@ -114,32 +150,9 @@ def _ridge(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return weight, (goal - mean @ weight).squeeze(-2)
 
 
-def _take_over(layer: Layer, solved: WholeConv) -> None:
-    solved.weight.copy_(layer.weight.flip(1))
-    solved.bias.copy_(layer.bias + layer.weight.sum((1, 2, 3)) * BRIGHTER)
-
-
-def _fill(layer: WholeConv, weight: Tensor, bias: Tensor, channels: slice = slice(None)) -> None:
-    layer.weight[channels].copy_(weight.reshape(layer.weight[channels].shape))
-    layer.bias[channels].copy_(bias.flatten())
-
-
-def _solve_pointwise(layer: WholeConv, x: Tensor, wanted: Tensor, draw: torch.Generator) -> None:
-    at = _drawn_places(x, PLACES, draw)
-    weight, bias = _ridge(_places(x, at), _places(wanted, at))
-    _fill(layer, weight.T, bias)
-
-
-def _solve_depthwise(layer: WholeConv, x: Tensor, wanted: Tensor, draw: torch.Generator) -> None:
-    """Each channel by itself: nine neighbours, as many places as there are or are needed."""
-    pictures = torch.randperm(len(x), generator=draw)[: max(FEWEST, PLACES // wanted[0, 0].numel())]
-    for first in range(0, x.shape[1], AT_ONCE):
-        some = slice(first, first + AT_ONCE)
-        around = _around(layer, x[pictures, some])
-        goal = wanted[pictures, some].flatten(2).transpose(0, 1).flatten(1)[:, :, None]  # (c, n * places, 1)
-        at = torch.randint(around.shape[1], (PLACES_OF_ONE,), generator=draw)
-        weight, bias = _ridge(around[:, at].double(), goal[:, at].double())
-        _fill(layer, weight, bias, some)
+def _fill(layer: WholeConv, weight: Tensor, bias: Tensor) -> None:
+    layer.weight.copy_(weight.reshape(layer.weight.shape))
+    layer.bias.copy_(bias)
 
 
 def _around(layer: WholeConv, x: Tensor) -> Tensor:
@@ -210,29 +223,6 @@ def well_rounded(weights: Tensor, spread: Tensor, levels: int) -> Tensor:
         numbers[busy, column] += by
         slope[busy] += by[:, None] * spread[busy, column]
     return numbers
-
-
-def _bend(solved: WholeConv, got: Tensor, wanted: Tensor, layer: Layer, draw: torch.Generator) -> None:
-    """Turn and shift each channel so that a line through its ReLU comes nearest to SFace's PReLU."""
-    at = _drawn_places(got, PLACES_OF_A_BEND, draw)
-    values = _places(got, at).float()
-    goal = torch.where(_places(wanted, at) > 0, 1.0, layer.slope) * _places(wanted, at).float()
-    ordered, last = values.T.contiguous().sort(1).values, len(values) - 1  # (c, places), sorted once
-    ways = [(sign, values.new_zeros(values.shape[1])) for sign in (1.0, -1.0)]
-    ways += [(1.0, -ordered[:, round(share * last)]) for share in BENDS]
-    ways += [(-1.0, ordered[:, last - round(share * last)]) for share in BENDS]
-    told = torch.stack([_explained(functional.relu(sign * values + shift), goal) for sign, shift in ways])
-    best = told.argmax(0)
-    sign = torch.tensor([sign for sign, _ in ways])[best]
-    shift = torch.stack([shift for _, shift in ways])[best, torch.arange(len(best))]
-    solved.weight.mul_(sign[:, None, None, None])
-    solved.bias.mul_(sign).add_(shift)
-
-
-def _explained(passed: Tensor, goal: Tensor) -> Tensor:
-    """Return how much of each column's variance a line through the other's explains, (c,)."""
-    x, y = passed - passed.mean(0), goal - goal.mean(0)
-    return (x * y).sum(0).square() / (x.square().sum(0) * y.square().sum(0)).clamp_min(1e-12)
 
 
 def _narrow(companion: Companion, chain: Chain, x: Tensor, own: Tensor) -> None:

@@ -6,7 +6,7 @@ teach      clean crops -> targets; once
 train      resumes from the last checkpoint
 choose     between the start and the trained, on held-out people
 
-Where a companion is to learn, it is first made of SFace by least squares, once.
+Where a companion is to learn, it is first made of SFace, in whole numbers, once.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ from facegate.siamese.quick import quickened
 from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, said_of, taught
-from facegate.siamese.training import CHECKPOINT, Progress, Run, parts_learnt
+from facegate.siamese.training import CHECKPOINT, Progress, Run
 from facegate.siamese.weights import accompanied, alone, balanced, between
 
 FACES: Final = 128
@@ -112,8 +112,7 @@ def train(
     Args:
         place: Where pictures are and work goes.
         start: The trunk to begin with; one with a companion goes on with it.
-        teachers: Whose templates of clean faces are kept or reached: the start's own network first, then SFace; of a
-            companion that learns alone SFace only.
+        teachers: Whose templates of clean faces are kept or reached: the start's own network first, then SFace.
         detector: Finds the faces, as at the door.
         recipe: Everything else that decides the run.
         chain: SFace, where a companion is to learn.
@@ -142,7 +141,7 @@ def train(
         made = start.companion or companion_of(chain, faces, place.folder, team, say)
     first = balanced(beginning(start, recipe, made), faces).to(team.device)
     lessons = (*sources, *mixtures(place, recipe))
-    collection = collected(lessons, teachers, place, sum(parts_learnt(first.shape, recipe)), recipe)
+    collection = collected(lessons, teachers, place, first.shape.dimension, recipe)
     run = Run(first, collection, recipe, place.folder, team=team, look=lambda trunk: look(trunk, sources, recipe.seed))
     if resume:
         say(f"going on at step {run.step}" if run.resume() else "starting anew: there is no checkpoint")

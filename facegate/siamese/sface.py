@@ -97,7 +97,7 @@ def _folded(graph: Any, shape: CompanionShape) -> Chain:
         msg = "another order of layers"
         raise ValueError(msg)
     layers = []
-    for number, like in enumerate(Companion(shape).convolutions()):
+    for number, (like, _) in enumerate(Companion(shape).stages()):
         conv, norm, act = nodes[3 * number : 3 * number + 3]
         scale, shift = _scale_and_shift(norm, values)
         bias = shift + (scale * values[conv.input[2]] if len(conv.input) > 2 else 0.0)  # noqa: PLR2004

@@ -25,8 +25,9 @@ class CompanionShape:
     """A plain chain of convolutions that sees the same crop as the trunk beside it.
 
     Attributes:
-        side: The crop is resized to so many pixels; that and the crop's own side must give a fraction of two numbers
-            that float32 holds exactly.
+        side: Of what its first layer sees, pixels.
+        face: The crop is resized to so many of them, and lies in the middle of grey; that and the crop's own side must
+            give a fraction of two numbers that float32 holds exactly.
         stem: Channels of the first convolution.
         pairs: Channels and stride of each depthwise and pointwise convolution that follow.
         narrow: Channels that the last map is narrowed to.
@@ -34,10 +35,16 @@ class CompanionShape:
     """
 
     side: int
+    face: int
     stem: int
     pairs: tuple[tuple[int, int], ...]
     narrow: int
     dimension: int
+
+    @property
+    def border(self) -> int:
+        """Grey on each side of the face, pixels."""
+        return (self.side - self.face) // 2
 
     @property
     def last_map(self) -> int:
@@ -107,12 +114,17 @@ REID_0095: Final = TrunkShape(
 
 SFACE: Final = CompanionShape(
     side=112,
+    face=104,
     stem=32,
     pairs=((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)),
     narrow=256,
     dimension=128,
 )
-"""SFace's own trunk (Zhong and others, IEEE TIP 2021; OpenCV Zoo), its last map narrowed from 1,024 channels."""
+"""SFace's own trunk (Zhong and others, IEEE TIP 2021; OpenCV Zoo), its last map narrowed from 1,024 channels.
+
+In SFace's own alignment a face is smaller than in the start's: its eyes are 35 pixels apart, of the whole crop at 112
+pixels 41.
+"""
 
 
 def accompanied_by(shape: TrunkShape, companion: CompanionShape) -> TrunkShape:

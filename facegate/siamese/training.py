@@ -4,8 +4,8 @@ Picture k of batch n depends on the seed, n and k alone, so a run that was stopp
 several processes draw the same batch and take a part each. What is written lies in the run's folder: `checkpoint.pt`
 (arrays only, read with `weights_only`), and `log.jsonl`, a line now and then.
 Start and companion learn together, each held to its own teacher, and to tell people apart by the sum of their scores;
-or the companion alone, or a start alone. Of a start alone the first blocks may stay: they see edges and colours, and
-without them a picture costs a third.
+or the start stays, and its companion learns to stand beside it; or a start learns alone. Of a start alone the first
+blocks may stay: they see edges and colours, and without them a picture costs a third.
 On a GPU the student learns there, while as many workers as there are cores augment: 1.3 ms of a core a picture.
 """
 
@@ -31,7 +31,6 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
-from facegate.siamese.shapes import TrunkShape
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
@@ -94,7 +93,7 @@ class Run:
             raise UnusableInputError("There is no loss left to learn from", "Leave out fewer (--without)")
         device = self._team.device
         self.student = _thawed(copy.deepcopy(start).to(device), recipe)
-        self._parts = parts_learnt(start.shape, recipe)
+        self._parts = start.shape.parts
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
         self.head = _head(collection, recipe, sum(self._parts)).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
@@ -193,7 +192,7 @@ class Run:
         return torch.stack([part.detach() for part in parts])
 
     def _losses(self, templates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(n, learnt) of the whole batch -> contrastive, anchor, relations, head; 0 for what has no weight."""
+        """(n, d) of the whole batch -> contrastive, anchor, relations, head; 0 for what has no weight."""
         recipe, nothing = self.recipe, templates.new_zeros(())
         contrastive = losses.batch_contrastive(
             templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
@@ -207,12 +206,10 @@ class Run:
         return contrastive, anchored, related, nothing
 
     def _templates(self, crops: Tensor) -> Tensor:
-        """(m, 3, s, s) uint8 -> what is learnt of the templates, (m, learnt), unit length."""
+        """(m, 3, s, s) uint8 -> (m, d), unit length."""
         x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            # What lies before the first weight that learns keeps nothing for the way back.
-            companion = None if self.recipe.together else self.student.companion
-            x = self.student.values(x) if companion is None else companion(x).flatten(1)
+            x = self.student.values(x)  # what lies before the first weight that learns keeps nothing for the way back
         return nn.functional.normalize(x.float(), dim=1)
 
     @torch.no_grad()
@@ -243,11 +240,6 @@ def _head(collection: Collection, recipe: Recipe, dimension: int) -> nn.Module:
     groups[labels.people] = labels.groups
     torch.manual_seed(recipe.seed)
     return losses.ArcFace(dimension, torch.from_numpy(groups))
-
-
-def parts_learnt(shape: TrunkShape, recipe: Recipe) -> tuple[int, ...]:
-    """Return how many values of a template each network that learns gives: the start, its companion, or both."""
-    return shape.parts if recipe.together or shape.companion is None else shape.parts[1:]
 
 
 def _thawed(trunk: Trunk, recipe: Recipe) -> Trunk:

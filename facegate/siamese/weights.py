@@ -134,7 +134,7 @@ def checkpoint_of(trunk: Trunk) -> bytes:
         if step is not None and bool(step.all()):
             stored[name] = (value / step[:, None, None, None]).round().to(torch.int8)
         else:
-            stored[name] = value.clone() if name.startswith("companion.") and value.dim() == 1 else value.half()
+            stored[name] = value.clone() if name.startswith("companion.") and value.dim() <= 1 else value.half()
     file = BytesIO()
     torch.save(stored, file)
     return file.getvalue()

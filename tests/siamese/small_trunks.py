@@ -10,7 +10,7 @@ from facegate.siamese.shapes import BlockShape, CompanionShape, TrunkShape, acco
 from facegate.siamese.weights import checkpoint_of, load_checkpoint
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 32, 24)
-SHORT = CompanionShape(28, 8, ((12, 1), (16, 2), (24, 2)), 16, 12)
+SHORT = CompanionShape(28, 24, 8, ((12, 1), (16, 2), (24, 2)), 16, 12)
 BOTH = accompanied_by(SMALL, SHORT)
 
 
@@ -35,9 +35,12 @@ def small_companion(seed=0):
     companion.rounds = False
     with torch.no_grad():
         x = companion.seen(pixels(CROPS))
-        for number in range(len(companion.layers)):
+        for number, (_, bend) in enumerate(companion.stages()):
+            bend.slope.uniform_(-0.4, 1.0)
+            given = companion.before(number, x)
+            bend.step.copy_((given.max() - given.min()) / 255)
+            bend.zero.copy_((-given.min() / bend.step).round())
             x = companion.after(number, x)
-            companion.grains[number] = x.max() / 255
     companion.rounds = True
     return companion
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv
+from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv, WholePReLU
 from tests.siamese.small_trunks import CROPS, pixels, small_companion
 
 WEIGHTS = arrays.arrays(np.float32, (4, 3, 1, 1), elements=st.floats(-8, 8, width=16))
@@ -57,17 +57,46 @@ def test_a_companion_says_the_same_before_and_after_it_has_settled():
         assert torch.allclose(companion(pixels(CROPS)), before, atol=0.02)  # a bias is rounded, too
 
 
-def test_activations_are_whole_numbers_of_steps_from_zero_to_the_top():
+def test_activations_are_whole_numbers_of_steps_and_bytes():
     companion = small_companion()
     with torch.no_grad():
         x = companion.seen(pixels(CROPS))
         assert torch.equal(x * GREY, (x * GREY).round())
-        for number in range(len(companion.layers)):
+        for number, (_, bend) in enumerate(companion.stages()):
             x = companion.after(number, x)
-            numbers = x / companion.grains[number]
+            numbers = x / bend.step + bend.zero
             assert torch.allclose(numbers, numbers.round(), atol=1e-3)
-            assert float(x.min()) >= 0
+            assert float(numbers.min()) >= -1e-3
             assert float(numbers.max()) == pytest.approx(TOP, abs=1)
+
+
+def test_a_face_lies_in_the_middle_of_grey():
+    companion = small_companion()
+    seen = companion.seen(pixels(CROPS))
+    border = companion.shape.border
+    assert border == 2
+    assert seen.shape[2:] == (28, 28)
+    assert bool((seen[:, :, border:-border, border:-border] != 0).any())
+    seen[:, :, border:-border, border:-border] = 0
+    assert not seen.any()
+
+
+SLOPES = arrays.arrays(np.float32, (4,), elements=st.floats(-2, 1, width=16))
+GIVEN = arrays.arrays(np.float32, (2, 4, 1, 3), elements=st.floats(-8, 8, width=16))
+
+
+@given(GIVEN, SLOPES, st.integers(0, TOP))
+def test_a_prelu_in_bytes_is_the_real_one_but_for_half_a_step_in_it_and_half_behind(given_, slopes, zero):
+    bend, x = WholePReLU(4), torch.from_numpy(given_)
+    bend.slope.copy_(torch.from_numpy(slopes))
+    bend.step.fill_(1 / 8)
+    bend.zero.fill_(zero)
+    least, most = -zero / 8, (TOP - zero) / 8
+    inside = x.clamp(least, most)
+    wanted = torch.nn.functional.prelu(inside, bend.slope).clamp(least, most)
+    got = bend.apply_to(x, rounds=True)
+    assert bool(((got - wanted).abs() <= 1 / 16 * (1 + bend.slope.abs()[:, None, None].clamp_min(1)) + 1e-6).all())
+    assert torch.equal(got * 8, (got * 8).round())
 
 
 def test_rounding_changes_a_template_a_little():

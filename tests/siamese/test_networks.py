@@ -116,7 +116,7 @@ def test_the_runtime_multiplies_a_companions_whole_numbers(tmp_path):
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(tmp_path / "network.onnx", options, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
-    assert kinds.count("QLinearConv") == 7
+    assert kinds.count("QLinearConv") == 14  # seven convolutions, and a slope behind each
     assert "DequantizeLinear" not in kinds[: kinds.index("QLinearConv")]
 
 

@@ -122,7 +122,7 @@ def test_a_start_with_a_companion_goes_on_with_it_and_its_steps_follow_the_weigh
     both = accompanied(given, companion)
     again = recipe.beginning(both, Recipe(), both.companion)
     assert again.shape == both.shape
-    assert not any(bool(layer.step.any()) for layer in again.companion.convolutions())
+    assert not any(bool(layer.step.any()) for layer, _ in again.companion.stages())
     assert torch.equal(again.companion.layers[1].weight, companion.layers[1].weight)
     assert bool(companion.layers[1].step.all())  # what was given stays
     bare = alone(both)
@@ -153,11 +153,11 @@ def test_a_companion_is_made_once_learns_and_comes_out_settled(data, tmp_path, c
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
     place, plan = Place(data, tmp_path, crops), replace(PLAN, companion=True)
-    teachers = [Teacher(said, ALIGNMENT)]
+    teachers = [Teacher(lambda seen: templates_of(start(), seen), ALIGNMENT), Teacher(said, ALIGNMENT)]
     trained, told = train(place, plan=plan, teachers=teachers, chain=small_chain(), share=0.5)
     assert "making a companion of SFace" in told
     assert trained.trunk.shape == accompanied_by(TINY, SHORT)
-    assert all(bool((layer.step > 0).all()) for layer in trained.trunk.companion.convolutions())
+    assert all(bool((layer.step > 0).all()) for layer, _ in trained.trunk.companion.stages())
     whole, told = train(place, plan=plan, teachers=teachers, chain=small_chain(), resume=True, share=1.0)
     assert "making a companion of SFace" not in told
     (file,) = tmp_path.glob("companion-*.pt")

@@ -85,11 +85,12 @@ def with_companion():
 
 
 def lesson():
-    """What a companion of twelve values is taught."""
-    return replace(collection(), targets=np.random.default_rng(1).normal(size=(24, 12)).astype(np.float32))
+    """What a start and a companion of twelve values are taught."""
+    beside = np.random.default_rng(1).normal(size=(24, 12)).astype(np.float32)
+    return replace(collection(), targets=np.hstack((collection().targets, beside)))
 
 
-def test_where_there_is_a_companion_it_alone_learns_but_for_its_first_layers(tmp_path):
+def test_beside_a_start_that_stays_the_companion_learns_but_for_its_first_layers(tmp_path):
     before = with_companion().state_dict()
     run = Run(with_companion(), lesson(), replace(RECIPE, frozen=3), tmp_path)
     run.train(lambda _: None)
@@ -98,19 +99,18 @@ def test_where_there_is_a_companion_it_alone_learns_but_for_its_first_layers(tmp
             fixed = not name.startswith("companion.") or name.startswith(
                 tuple(f"companion.layers.{n}." for n in range(3))
             )
-            fixed |= name.endswith((".step", ".grains"))
+            fixed |= name.endswith((".step", ".slope", ".zero"))
             assert torch.equal(before[name], value) == fixed, name
 
 
 def test_start_and_companion_learn_together_but_for_slopes_first_layers_and_the_projection(tmp_path):
     before = with_companion().state_dict()
-    lessons = replace(collection(), targets=np.hstack((collection().targets, lesson().targets)))
     recipe = replace(RECIPE, together=True, frozen=3)
-    run = Run(with_companion(), lessons, recipe, tmp_path)
+    run = Run(with_companion(), lesson(), recipe, tmp_path)
     run.train(lambda _: None)
     stays = ("embed", "in_", *(f"companion.layers.{n}." for n in range(3)))
     for name, value in run.averaged.state_dict().items():
-        fixed = name.startswith(stays) or "act" in name or name.endswith((".step", ".grains"))
+        fixed = name.startswith(stays) or "act" in name or name.endswith((".step", ".slope", ".zero"))
         assert torch.equal(before[name], value) == fixed, name
 
 
