@@ -41,9 +41,8 @@ def cohort(trunk):
 
 @settings(deadline=None)
 @given(st.integers(0, 100))
-def test_bytes_keep_a_feature_to_a_part_in_250_of_the_largest(tmp_path_factory, seed):
+def test_bytes_keep_a_feature_to_a_part_in_250_of_the_largest(tmp_path_factory, trunk, seed):
     folder = tmp_path_factory.mktemp("twin")
-    trunk = read_onnx(TWIN / "network.onnx")
     made = Cohort(digest_of_trunk(trunk), strangers(8, 0, seed), strangers(4, 2, seed + 1))
     (folder / COHORT).write_bytes(document(made))
     read = read_cohort(folder, trunk)
