@@ -58,12 +58,13 @@ class _Rounded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, step: Tensor, zero: Tensor) -> Tensor:
         whole = torch.minimum(torch.maximum((x / step).round_(), -zero), TOP - zero)
-        ctx.save_for_backward(whole + 0.5, slope)  # none stands at zero
+        ctx.save_for_backward(whole, slope)
         return torch.minimum(functional.prelu(whole, slope).round_(), TOP - zero).mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        return gradients[0] * _slopes_at(*ctx.saved_tensors), None, None, None
+        whole, slope = ctx.saved_tensors
+        return gradients[0] * _slopes_at(whole + 0.5, slope), None, None, None  # none stands at zero
 
 
 class WholePReLU(nn.Module):

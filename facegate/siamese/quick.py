@@ -30,7 +30,7 @@ RIDGE: Final = 1e-4
 """Times the mean variance of what comes in."""
 COLOURS: Final = 3
 PLACES: Final = 40_000
-"""So many places of all maps say what comes into a pointwise layer, and how the last map is narrowed."""
+"""So many places of all maps say what comes into a pointwise layer."""
 PLACES_OF_ONE: Final = 8_000
 """So many say what comes into a channel of a depthwise layer, and how loud a channel is."""
 ALMOST_ALL: Final = 0.9999
@@ -41,8 +41,8 @@ SHARED: Final = 0.5
 """How far channels are made equally loud where a pointwise layer follows, whose weights for them share a step."""
 LEAST_RANGE: Final = 1e-4
 """Of a channel on either side of zero."""
-FEWEST: Final = 32
-"""Pictures that say what comes into a depthwise layer."""
+PICTURES: Final = 32
+"""So many say what comes into a depthwise layer."""
 AT_ONCE: Final = 32
 """Channels of a depthwise layer that are looked at together."""
 LEAST_GAIN: Final = 1e-12
@@ -69,8 +69,9 @@ def quickened(chain: Chain, crops: Tensor, *, seed: int = 0) -> Companion:
         _take_over(layer, made, came, loud)
         bend.slope.copy_(layer.slope)
         _put_on_whole_numbers(made, x, companion.came(number), draw)
-        _spread_over_bytes(bend, companion.before(number, x), draw)
-        own, x = layer.behind(wanted), companion.after(number, x)
+        given = companion.before(number, x)
+        _spread_over_bytes(bend, given, draw)
+        own, x = layer.behind(wanted), bend.apply_to(given, rounds=companion.rounds)
     _narrow(companion, turned, x, own)
     return companion
 
@@ -139,15 +140,13 @@ def _drawn_places(maps: Tensor, count: int, draw: torch.Generator) -> Tensor:
 
 
 def _ridge(inputs: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve wanted = inputs @ weight + bias: (..., k, i), (..., k, o) -> (..., i, o), (..., o)."""
-    mean, goal = inputs.mean(-2, keepdim=True), wanted.mean(-2, keepdim=True)
+    """Solve wanted = inputs @ weight + bias: (k, i), (k, o) -> (i, o), (o,)."""
+    mean, goal = inputs.mean(0), wanted.mean(0)
     centred = inputs - mean
-    spread = centred.mT @ centred
-    shrink = spread.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * RIDGE + 1e-9
-    weight = torch.linalg.solve(
-        spread + shrink * torch.eye(spread.shape[-1], dtype=spread.dtype), centred.mT @ (wanted - goal)
-    )
-    return weight, (goal - mean @ weight).squeeze(-2)
+    spread = centred.T @ centred
+    spread.diagonal().add_(spread.diagonal().mean() * RIDGE + 1e-9)
+    weight = torch.linalg.solve(spread, centred.T @ (wanted - goal))
+    return weight, goal - mean @ weight
 
 
 def _fill(layer: WholeConv, weight: Tensor, bias: Tensor) -> None:
@@ -179,7 +178,7 @@ def _moments(layer: WholeConv, x: Tensor, draw: torch.Generator) -> tuple[Tensor
 
     if layer.kernel_size == (1, 1):
         return told(_places(x, _drawn_places(x, PLACES, draw))[None])
-    pictures, parts = torch.randperm(len(x), generator=draw)[:FEWEST], []
+    pictures, parts = torch.randperm(len(x), generator=draw)[:PICTURES], []
     for first in range(0, x.shape[1], AT_ONCE):
         around = _around(layer, x[pictures, first : first + AT_ONCE])
         at = torch.randint(around.shape[1], (PLACES_OF_ONE,), generator=draw)

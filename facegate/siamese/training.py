@@ -93,9 +93,8 @@ class Run:
             raise UnusableInputError("There is no loss left to learn from", "Leave out fewer (--without)")
         device = self._team.device
         self.student = _thawed(copy.deepcopy(start).to(device), recipe)
-        self._parts = start.shape.parts
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
-        self.head = _head(collection, recipe, sum(self._parts)).to(device)
+        self.head = _head(collection, recipe, start.shape.dimension).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
         projection = self.student.embed.weight
@@ -197,7 +196,7 @@ class Run:
         contrastive = losses.batch_contrastive(
             templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
         )
-        anchored = losses.anchor(templates, batch.targets, self._parts) if recipe.anchor else nothing
+        anchored = losses.anchor(templates, batch.targets, self.student.shape.parts) if recipe.anchor else nothing
         related = losses.relations(templates, batch.targets) if recipe.relations else nothing
         if recipe.head is Head.ARCFACE:
             return contrastive, anchored, related, self.head(templates, batch.people)

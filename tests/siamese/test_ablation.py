@@ -30,7 +30,7 @@ def test_rows_leave_out_each_loss_teacher_and_source_in_turn():
     assert "without-a_train" not in rows_of(Recipe(), ["a_train"], 2)
 
 
-def test_a_companion_alone_is_taught_by_sface_and_a_start_that_learns_itself_has_its_own_rate():
+def test_all_teach_a_companion_and_a_start_that_learns_itself_has_its_own_rate():
     rows = rows_of(Recipe(steps=9, seed=3), ["a_train"], 2)
     assert {row.teachers for row in rows.values() if row.recipe.companion} == {None}
     whole = rows["whole-trunk"]
