@@ -90,13 +90,13 @@ def show(figures: "Sequence[Figures]", steps: int, *, as_json: bool) -> None:
         return
     names = list(figures[0].plain)
     print_table(
-        f"FNMR at FMR 1e-3 on held-out people after {steps} batches: as they are / as at a door",
+        f"FNMR at FMR 1e-3 on held-out people after {steps} batches: as they are / masked / as at a door",
         ("row", "mean", *names),
         [
             (
                 one.row,
-                "{:.2%} / {:.2%}".format(*one.means),
-                *(f"{one.plain[name]:.2%} / {one.door[name]:.2%}" for name in names),
+                " / ".join(f"{mean:.2%}" for mean in one.means),
+                *(" / ".join(f"{view[name]:.2%}" for view in one.views) for name in names),
             )
             for one in figures
         ],

@@ -75,7 +75,14 @@ def tell_of(trained: "Trained", written: Path, run: dict[str, Any], *, as_json: 
     if as_json:
         first = next(each for each in trained.candidates if each.is_start)
         chosen = [
-            {"share": each.share, "way": each.way, "cost": each.cost(first), "plain": each.plain, "door": each.door}
+            {
+                "share": each.share,
+                "way": each.way,
+                "cost": each.cost(first),
+                "plain": each.plain,
+                "masked": each.masked,
+                "door": each.door,
+            }
             for each in trained.candidates
         ]
         print_json({"folder": str(written), "missed": trained.missed, "candidates": chosen, **run})

@@ -73,7 +73,16 @@ def train(  # noqa: PLR0917 - typer passes options by name
     frozen: Annotated[
         int | None, typer.Option("--frozen", min=0, max=26, help="First layers that stay; 3, of a start's blocks 2.")
     ] = None,
-    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.5,
+    rounded: Annotated[
+        float, typer.Option("--rounded", min=0.0, max=1.0, help="Share of steps until a companion computes in bytes.")
+    ] = 0.5,
+    fused: Annotated[
+        bool, typer.Option("--compile", help="Compile a companion's PReLUs: faster, needs a C++ compiler.")
+    ] = False,
+    doors: Annotated[float, typer.Option("--doors", min=0.0, max=1.0, help="Share of pictures as at a door.")] = 0.45,
+    masked: Annotated[
+        float, typer.Option("--masked", min=0.0, max=1.0, help="Of the others: share with a mask.")
+    ] = 0.36,
     person: Annotated[
         float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
     ] = 0.0,
@@ -94,7 +103,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese import recipe  # noqa: PLC0415
     from facegate.siamese.losses import Head  # noqa: PLC0415
     from facegate.siamese.networks import use_threads  # noqa: PLC0415
-    from facegate.siamese.processes import bf16_pays, team  # noqa: PLC0415
+    from facegate.siamese.processes import bf16_pays, require_compiler, team  # noqa: PLC0415
     from facegate.siamese.sface import read_sface  # noqa: PLC0415
     from facegate.siamese.weights import alone  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
@@ -102,6 +111,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
     require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
+    if fused:
+        require_compiler()
     trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
@@ -118,8 +129,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
         given = {
             "seed": seed, "steps": steps, "people": people, "pictures": pictures, "rate": rate, "together": together,
             "frozen": 0 if frozen is None and start == NOTHING else frozen,
-            "doors": doors, "person": person, "mixtures": mixtures if known else 0.0,
-            "head": Head(head), "look_every": look_every,
+            "rounded": rounded, "fused": fused, "doors": doors, "masked": masked,
+            "person": person, "mixtures": mixtures if known else 0.0, "head": Head(head), "look_every": look_every,
             "bf16": bf16_pays(mates.device) if bf16 is None else bf16,
             "workers": default_workers(mates.size) if workers is None else workers,
         }  # fmt: skip
@@ -205,8 +216,8 @@ def trained_by(  # noqa: PLR0917 - everything that a run is made of, once
                 screen.print(line)
 
         def report(at: "Progress") -> None:
-            if at.held_out is not None:
-                held_out[0] = f"held out {at.held_out.plain:.1%} plain {at.held_out.door:.1%} door "
+            if (seen := at.held_out) is not None:
+                held_out[0] = f"held out {seen.plain:.1%} plain {seen.masked:.1%} masked {seen.door:.1%} door "
             losses = f"contrastive {at.contrastive:.3f} anchor {at.anchor:.3f} relations {at.relations:.4f} "
             losses += f"head {at.heading:.2f} " if at.heading else ""
             line = f"{losses}{held_out[0]}{at.pictures_per_second:.0f} pictures/s"

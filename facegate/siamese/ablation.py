@@ -84,6 +84,7 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
         "without-persons-mean": replace(plan, person=0.0),
         "doors-none": replace(plan, doors=0.0),
         "doors-all": replace(plan, doors=1.0),
+        "masked-none": replace(plan, masked=0.0),
         "rounded-from-the-first-step": replace(plan, rounded=0.0),
         "rounded-at-the-end": replace(plan, rounded=1.0),
     }
@@ -104,17 +105,25 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How held-out people do under one row: FNMR at an FMR of 1e-3 of each source, as they are and as at a door."""
+    """How held-out people do under one row: FNMR at an FMR of 1e-3 of each source.
+
+    They are as they are, masked, and as at a door.
+    """
 
     row: str
     plain: dict[str, float]
+    masked: dict[str, float]
     door: dict[str, float]
 
     @property
-    def means(self) -> tuple[float, float]:
-        """The mean of the sources, as they are and as at a door."""
-        plain, door = (float(np.mean(list(rates.values() or [np.nan]))) for rates in (self.plain, self.door))
-        return plain, door
+    def views(self) -> tuple[dict[str, float], ...]:
+        """All three."""
+        return self.plain, self.masked, self.door
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """The mean of the sources, as they are, masked, and as at a door."""
+        return tuple(float(np.mean(list(rates.values() or [np.nan]))) for rates in self.views)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -209,9 +218,9 @@ def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe
         kept = json.loads(file.read_text("utf-8"))
         if kept.get("recipe") != decided:
             raise UnusableInputError(f"{file} holds figures of another recipe", "Name another folder (--out)")
-        return Figures(kept["row"], kept["plain"], kept["door"])
+        return Figures(kept["row"], kept["plain"], kept["masked"], kept["door"])
     seen = judged(trunk, 1.0, sources, recipe.seed)
-    figures = Figures(row, seen.plain, seen.door)
+    figures = Figures(row, *seen.views)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**figures.to_json(), "recipe": decided}, indent=1), "utf-8")
     return figures

@@ -171,6 +171,11 @@ def mask(crop: Crop, draw: np.random.Generator) -> Crop:
     return painted(crop, mask_outline(draw) * crop.shape[0], draw)
 
 
+def masked(wide: Crop, draw: np.random.Generator) -> Crop:
+    """Cut the crop out of its border, somewhere near its place, and paint a mask; else it stays as it is."""
+    return mask(place(wide, draw), draw)
+
+
 def cap(crop: Crop, draw: np.random.Generator) -> Crop:
     """Paint a cap or a hood down to above the brows."""
     side, brim = crop.shape[0], draw.uniform(0.18, 0.38)

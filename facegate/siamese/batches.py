@@ -94,4 +94,6 @@ class Batches(Dataset[Batch]):
 
     def _seen(self, row: int, draw: np.random.Generator) -> NDArray[np.uint8]:
         wide = self._crops[row]
-        return augment.door(wide, draw) if draw.random() < self._recipe.doors else augment.place(wide, draw)
+        if draw.random() < self._recipe.doors:
+            return augment.door(wide, draw)
+        return augment.masked(wide, draw) if draw.random() < self._recipe.masked else augment.place(wide, draw)

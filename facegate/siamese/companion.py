@@ -12,6 +12,8 @@ While it learns, all is float, rounded on the way forward and passed through on 
 estimator; Bengio and others, 2013). In bfloat16 products of a step are off by up to half a step, as a little noise.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import torch
@@ -39,32 +41,61 @@ def _slopes_at(x: Tensor, slope: Tensor) -> Tensor:
     return functional.prelu(x.sign(), -slope)
 
 
+def _bent(x: Tensor, slope: Tensor) -> Tensor:
+    return functional.prelu(x, slope)
+
+
+def _bent_back(gradient: Tensor, x: Tensor, slope: Tensor) -> Tensor:
+    return gradient * _slopes_at(x, slope)
+
+
+def _whole(x: Tensor, slope: Tensor, step: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what stands in whole steps before and behind a PReLU; the latter times its step."""
+    whole = torch.minimum(torch.maximum((x / step).round_(), -zero), TOP - zero)
+    return whole, torch.minimum(functional.prelu(whole, slope).round_(), TOP - zero).mul_(step)
+
+
+def _whole_back(gradient: Tensor, whole: Tensor, slope: Tensor) -> Tensor:
+    return gradient * _slopes_at(whole + 0.5, slope)  # none stands at zero
+
+
+@functools.cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=True)  # once for maps of all sizes
+
+
+def _run(function: Callable[..., Any], *given: Tensor, fused: bool) -> Any:
+    """Call a function on maps; fused it is one loop over all values, and not one for each operation."""
+    return (_compiled(function) if fused else function)(*given)
+
+
 class _PReLU(torch.autograd.Function):
     """A PReLU whose slopes do not learn: torch's own would find their gradient all the same, in most of its time."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: Tensor, fused: bool) -> Tensor:
         ctx.save_for_backward(x, slope)
-        return functional.prelu(x, slope)
+        ctx.fused = fused
+        return cast("Tensor", _run(_bent, x, slope, fused=fused))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * _slopes_at(*ctx.saved_tensors), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return _run(_bent_back, gradients[0], *ctx.saved_tensors, fused=ctx.fused), None, None
 
 
 class _Rounded(torch.autograd.Function):
     """The same in whole steps. The gradient passes as if nothing were rounded or cut off."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: Tensor, step: Tensor, zero: Tensor) -> Tensor:
-        whole = torch.minimum(torch.maximum((x / step).round_(), -zero), TOP - zero)
+    def forward(ctx: Any, x: Tensor, slope: Tensor, grain: tuple[Tensor, Tensor], fused: bool) -> Tensor:
+        whole, bent = _run(_whole, x, slope, *grain, fused=fused)
         ctx.save_for_backward(whole, slope)
-        return torch.minimum(functional.prelu(whole, slope).round_(), TOP - zero).mul_(step)
+        ctx.fused = fused
+        return cast("Tensor", bent)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        whole, slope = ctx.saved_tensors
-        return gradients[0] * _slopes_at(whole + 0.5, slope), None, None, None  # none stands at zero
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return _run(_whole_back, gradients[0], *ctx.saved_tensors, fused=ctx.fused), None, None, None
 
 
 class WholePReLU(nn.Module):
@@ -86,12 +117,12 @@ class WholePReLU(nn.Module):
         self.register_buffer("step", torch.tensor(1 / TOP))
         self.register_buffer("zero", torch.tensor(0.0))
 
-    def apply_to(self, x: Tensor, *, rounds: bool) -> Tensor:
+    def apply_to(self, x: Tensor, *, rounds: bool, fused: bool = False) -> Tensor:
         """Bend maps (n, c, h, w)."""
         slope, step, zero = (value.to(x.dtype) for value in (self.slope, self.step, self.zero))
         if rounds:
-            return cast("Tensor", _Rounded.apply(x, slope, step, zero))  # type: ignore[no-untyped-call]
-        return cast("Tensor", _PReLU.apply(x, slope))  # type: ignore[no-untyped-call]
+            return cast("Tensor", _Rounded.apply(x, slope, (step, zero), fused))  # type: ignore[no-untyped-call]
+        return cast("Tensor", _PReLU.apply(x, slope, fused))  # type: ignore[no-untyped-call]
 
 
 class WholeConv(nn.Conv2d):
@@ -172,11 +203,12 @@ class Companion(nn.Module):
 
     Attributes:
         rounds: It computes as in whole numbers; switched off only at the beginning of its training.
+        fused: Its PReLUs are compiled, for training; that needs a C++ compiler.
     """
 
     def __init__(self, shape: CompanionShape) -> None:
         super().__init__()
-        self.shape, self.rounds = shape, True
+        self.shape, self.rounds, self.fused = shape, True, False
         layers, channels = [WholeConv(3, shape.stem, 3, pad=1)], shape.stem
         for wide, stride in shape.pairs:
             layers += [WholeConv(channels, channels, 3, stride, pad=1, groups=channels), WholeConv(channels, wide, 1)]
@@ -207,7 +239,7 @@ class Companion(nn.Module):
 
     def after(self, number: int, x: Tensor) -> Tensor:
         """Take a map through layer `number` and its PReLU."""
-        return self.stages()[number][1].apply_to(self.before(number, x), rounds=self.rounds)
+        return self.stages()[number][1].apply_to(self.before(number, x), rounds=self.rounds, fused=self.fused)
 
     def values(self, x: Tensor) -> Tensor:
         """Turn the last map into values of the template: (n, c, m, m) -> (n, d, 1, 1)."""

@@ -6,6 +6,7 @@ alone; the sum of all gradients is then that of one process with the whole batch
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, distributed, nn
+
+from facegate.errors import UnusableInputError
 
 PATIENCE: Final = timedelta(hours=2)
 """The first process aligns and asks the teachers while the others wait."""
@@ -83,6 +86,18 @@ def team() -> Iterator[Team]:
         yield Team(distributed.get_rank(), size, device)
     finally:
         distributed.destroy_process_group()
+
+
+def require_compiler() -> None:
+    """Make sure that torch can compile on a processor: it calls what CXX names, or g++.
+
+    Raises:
+        UnusableInputError: It cannot.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        mend = "Install a C++ compiler (apt install g++), or leave out --compile"
+        raise UnusableInputError(f"There is no {compiler} to compile with", mend)
 
 
 def bf16_pays(device: torch.device) -> bool:

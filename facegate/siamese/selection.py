@@ -1,15 +1,15 @@
 """Chooses between the start and what was trained from it, on people whom the training has not seen.
 
-Each candidate is judged on held-out people twice: as they are, and as at a door. The figure is the FNMR at an FMR of
-1e-3, and a source counts as much as another, however many people it has. What is worse than the start on any source
-as it is, by more than chance explains, falls out: what is learnt for the door must not be paid for in daylight. Of the
-rest leads whose misses are the fewest beside the start's, in the geometric mean of all sources as they are and as at a
-door: a tenth fewer in daylight, where they are rare, counts as much as a tenth fewer at night. Where several are as
+Each candidate is judged on held-out people three times: as they are, masked, and as at a door. The figure is the FNMR
+at an FMR of 1e-3, and a source counts as much as another, however many people it has. What is worse than the start on
+any source as it is, by more than chance explains, falls out: what is learnt for the door must not be paid for in
+daylight. Of the rest leads whose misses are the fewest beside the start's, in the geometric mean of all sources and all
+three: a tenth fewer in daylight, where they are rare, counts as much as a tenth fewer at night. Where several are as
 good, the nearest to the start leads, as a simpler one would (Breiman and others 1984, the rule of one standard error).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,7 @@ class Candidate:
     Attributes:
         share: 0 is the start, 1 the trained; of a companion, what it weighs.
         plain: FNMR at FMR 1e-3 of each source, pictures as they are.
+        masked: The same, each picture with a mask.
         door: The same, pictures as at a door.
         mated: Mated comparisons behind each.
         way: How far the start went that stands beside the companion.
@@ -63,6 +64,7 @@ class Candidate:
 
     share: float
     plain: dict[str, float]
+    masked: dict[str, float]
     door: dict[str, float]
     mated: dict[str, int]
     way: float = 0.0
@@ -72,11 +74,16 @@ class Candidate:
         """It is the start itself."""
         return self.share == self.way == 0
 
+    @property
+    def views(self) -> tuple[dict[str, float], ...]:
+        """FNMR as they are, masked, as at a door."""
+        return self.plain, self.masked, self.door
+
     def cost(self, start: "Candidate") -> float:
         """Return the misses in the geometric mean, 1 being the start's; each count is one higher, since it may be 0."""
         ratios = [
             (mine[name] * self.mated[name] + 1) / (theirs[name] * self.mated[name] + 1)
-            for mine, theirs in ((self.plain, start.plain), (self.door, start.door))
+            for mine, theirs in zip(self.views, start.views, strict=True)
             for name in mine
         ]
         return float(np.exp(np.mean(np.log(ratios))))
@@ -172,24 +179,25 @@ def compared(
         seed: Of what happens to their pictures.
         most: Pictures of each source.
     """
-    plain: list[dict[str, float]] = [{} for _ in points]
-    door: list[dict[str, float]] = [{} for _ in points]
-    mated: dict[str, int] = {}
+    found = [Candidate(share, {}, {}, {}, {}, way) for share, way in points]
     for source in sources:
         rows = judged_rows(source, most)
         if not speaks(source, rows):
             continue
         people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
+        for view, crops in enumerate(_views(source, rows, seed)):
+            for one, templates in zip(found, told(crops), strict=True):
+                one.views[view][source.name] = fnmr(templates, people)
+                one.mated[source.name] = comparisons(source, rows)
+    return found
+
+
+def _views(source: Source, rows: NDArray[np.int64], seed: int) -> Iterator[Crops]:
+    """Give pictures of a source as they are, masked, and as at a door."""
+    yield np.stack([augment.plain(source.crops[row]) for row in rows])
+    for effect in (augment.masked, augment.door):
         draw = np.random.default_rng((seed, len(rows)))
-        seen = np.stack([augment.plain(source.crops[row]) for row in rows])
-        hard = np.stack([augment.door(source.crops[row], draw) for row in rows])
-        mated[source.name] = comparisons(source, rows)
-        for rates_of, crops in ((plain, seen), (door, hard)):
-            for mine, templates in zip(rates_of, told(crops), strict=True):
-                mine[source.name] = fnmr(templates, people)
-    return [
-        Candidate(share, seen, hard, mated, way) for (share, way), seen, hard in zip(points, plain, door, strict=True)
-    ]
+        yield np.stack([effect(source.crops[row], draw) for row in rows])
 
 
 def candidate_templates(start: Trunk, trained: Trunk, points: Sequence[Point]) -> Callable[[Crops], list[Templates]]:
@@ -215,7 +223,7 @@ def candidate_templates(start: Trunk, trained: Trunk, points: Sequence[Point]) -
 def look(trunk: Trunk, sources: Sequence[Source], seed: int) -> HeldOut:
     """Return how held-out people do, on few pictures: for the eye, not for a choice."""
     seen = judged(trunk, 1.0, sources, seed, FEW_PICTURES)
-    return HeldOut(*(float(np.mean(list(rates.values() or [np.nan]))) for rates in (seen.plain, seen.door)))
+    return HeldOut(*(float(np.mean(list(rates.values() or [np.nan]))) for rates in seen.views))
 
 
 def judged_rows(source: Source, most: int = MOST_PICTURES) -> NDArray[np.int64]:

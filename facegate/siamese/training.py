@@ -38,9 +38,13 @@ LOG: Final = "log.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """FNMR at an FMR of 1e-3 of people on whom nothing is learnt, the mean of the sources: as they are, at a door."""
+    """FNMR at an FMR of 1e-3 of people on whom nothing is learnt, the mean of the sources.
+
+    Pictures are as they are, masked, or as at a door.
+    """
 
     plain: float
+    masked: float
     door: float
 
 
@@ -94,6 +98,8 @@ class Run:
         device = self._team.device
         self.student = _thawed(copy.deepcopy(start).to(device), recipe)
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
+        if self.student.companion is not None:
+            self.student.companion.fused = recipe.fused
         self.head = _head(collection, recipe, start.shape.dimension).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]

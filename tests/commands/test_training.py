@@ -96,6 +96,13 @@ def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys
     assert load_checkpoint(tmp_path / "on" / "twin" / "network.pt").shape == ACCOMPANIED
 
 
+def test_compiling_without_a_compiler_leaves_with_2_and_one_line(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    options = ["--data", str(data), "--out", str(tmp_path / "run"), "--threads", "1", "--start", "none", "--compile"]
+    assert run(["models", "train", *options]) == 2
+    assert "no no-such-compiler to compile with" in capsys.readouterr().err
+
+
 def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data, tmp_path, capsys):
     common = ["models", "train", "--data", str(data), "--out", str(tmp_path / "run"), "--threads", "1"]
     for options in (

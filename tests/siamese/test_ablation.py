@@ -81,7 +81,7 @@ def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixtu
 
     first = rows("recipe", "random-start")
     assert [one.row for one in first] == [START, UNTRAINED, "recipe", "random-start"]
-    assert all(0 <= share <= 1 for one in first for share in (*one.plain.values(), *one.door.values()))
+    assert all(0 <= share <= 1 for one in first for view in one.views for share in view.values())
     assert trained == [("recipe", 1), ("recipe", 2), ("random-start", 1), ("random-start", 2)]
     assert rows("recipe", "random-start") == first
     assert len(trained) == 4  # nothing was run again

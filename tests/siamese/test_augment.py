@@ -38,6 +38,14 @@ def test_a_mask_hides_the_mouth_and_leaves_the_eyes():
         assert (masked[46:53, 35:95] == 128).all()
 
 
+def test_a_masked_crop_is_a_shifted_one_with_a_mask():
+    grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    masked = augment.masked(grey, np.random.default_rng(3)).astype(int)
+    assert masked.shape == (128, 128, 3)
+    assert (abs(masked[105, 45:84] - 128) > 0).mean() > 0.5
+    assert (masked[:40] == 128).all()
+
+
 def test_sunglasses_hide_the_eyes_and_leave_the_mouth():
     bright = np.full((128, 128, 3), 200, np.uint8)
     worn = augment.sunglasses(bright, np.random.default_rng(0))

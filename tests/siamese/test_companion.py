@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +122,15 @@ def test_the_gradient_passes_through_rounding():
         companion(pixels(CROPS)).square().sum().backward()
         slopes.append(torch.cat([weight.grad.flatten() for weight in companion.parameters()]))
     assert torch.nn.functional.cosine_similarity(*slopes, dim=0) > 0.9
+
+
+@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="torch compiles with a C++ compiler")
+def test_a_compiled_companion_says_and_learns_the_same():
+    companion, told = small_companion(), []
+    companion.requires_grad_(requires_grad=True)
+    for companion.fused in (False, True):
+        companion.zero_grad()
+        said = companion(pixels(CROPS))
+        said.square().sum().backward()
+        told.append(torch.cat([said.detach().flatten(), *(weight.grad.flatten() for weight in companion.parameters())]))
+    assert torch.allclose(*told, rtol=1e-4, atol=1e-5 * float(told[0].abs().max()))

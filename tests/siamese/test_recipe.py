@@ -183,35 +183,35 @@ def test_every_share_of_a_companion_is_judged_by_what_its_own_trunk_says():
 
 def test_what_loses_in_daylight_never_leads_however_good_at_the_door():
     mated = {"a": 1000, "b": 1000}
-    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, mated)
-    mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4}, mated)
-    bold = Candidate(1.0, {"a": 0.05, "b": 0.05}, {"a": 0.1, "b": 0.1}, mated)
+    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, {"a": 0.5, "b": 0.4}, mated)
+    mild = Candidate(0.5, {"a": 0.09, "b": 0.021}, {"a": 0.4, "b": 0.4}, {"a": 0.4, "b": 0.4}, mated)
+    bold = Candidate(1.0, {"a": 0.05, "b": 0.05}, {"a": 0.1, "b": 0.1}, {"a": 0.1, "b": 0.1}, mated)
     assert [each.share for each in ranked([start, bold, mild])] == [0.5, 0.0, 1.0]
 
 
 def test_a_tenth_fewer_misses_in_daylight_counts_as_much_as_at_a_door():
     mated = {"a": 10_000}
-    start = Candidate(0.0, {"a": 0.04}, {"a": 0.4}, mated)
-    light = Candidate(0.5, {"a": 0.02}, {"a": 0.39}, mated)
-    night = Candidate(1.0, {"a": 0.04}, {"a": 0.3}, mated)
+    start = Candidate(0.0, {"a": 0.04}, {"a": 0.4}, {"a": 0.4}, mated)
+    light = Candidate(0.5, {"a": 0.02}, {"a": 0.39}, {"a": 0.39}, mated)
+    night = Candidate(1.0, {"a": 0.04}, {"a": 0.3}, {"a": 0.3}, mated)
     assert [each.share for each in ranked([start, night, light])] == [0.5, 1.0, 0.0]
     assert start.cost(start) == 1
-    assert light.cost(start) == pytest.approx((201 / 401 * 3901 / 4001) ** 0.5)
+    assert light.cost(start) == pytest.approx((201 / 401 * (3901 / 4001) ** 2) ** (1 / 3))
 
 
 def test_of_two_that_are_as_good_the_nearer_to_the_start_leads():
     mated = {"a": 10_000}
-    start = Candidate(0.0, {"a": 0.040}, {"a": 0.400}, mated)
-    nearer = Candidate(0.5, {"a": 0.0361}, {"a": 0.361}, mated)
-    farther = Candidate(1.0, {"a": 0.0360}, {"a": 0.360}, mated)
-    best = Candidate(0.75, {"a": 0.0300}, {"a": 0.300}, mated)
+    start = Candidate(0.0, {"a": 0.040}, {"a": 0.400}, {"a": 0.400}, mated)
+    nearer = Candidate(0.5, {"a": 0.0361}, {"a": 0.361}, {"a": 0.361}, mated)
+    farther = Candidate(1.0, {"a": 0.0360}, {"a": 0.360}, {"a": 0.360}, mated)
+    best = Candidate(0.75, {"a": 0.0300}, {"a": 0.300}, {"a": 0.300}, mated)
     assert [each.share for each in ranked([start, farther, nearer])] == [0.5, 1.0, 0.0]
     assert [each.share for each in ranked([start, farther, nearer, best])] == [0.75, 1.0, 0.5, 0.0]
 
 
 def test_a_few_misses_more_where_there_are_few_comparisons_are_chance():
-    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, {"a": 1000, "b": 100})
-    bold = Candidate(1.0, {"a": 0.10, "b": 0.05}, {"a": 0.1, "b": 0.1}, {"a": 1000, "b": 100})
+    start = Candidate(0.0, {"a": 0.10, "b": 0.02}, {"a": 0.5, "b": 0.4}, {"a": 0.5, "b": 0.4}, {"a": 1000, "b": 100})
+    bold = Candidate(1.0, {"a": 0.10, "b": 0.05}, {"a": 0.1, "b": 0.1}, {"a": 0.1, "b": 0.1}, {"a": 1000, "b": 100})
     assert [each.share for each in ranked([start, bold])] == [1.0, 0.0]
 
 
@@ -243,6 +243,7 @@ def test_a_run_looks_at_held_out_people_now_and_then(data, tmp_path, crops):
     assert looked[0] is None
     assert looked[2] is None
     assert 0 <= looked[1].plain <= 1
+    assert 0 <= looked[1].masked <= 1
     assert 0 <= looked[1].door <= 1
 
 

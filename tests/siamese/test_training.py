@@ -151,6 +151,15 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone():
     assert not torch.equal(one.crops, other.crops)
 
 
+@pytest.mark.parametrize(("masked", "worn"), [(0.0, [0]), (1.0, [8]), (0.5, range(1, 8))])
+def test_of_the_pictures_that_are_not_at_a_door_a_share_wears_a_mask(masked, worn):
+    faces = collection()
+    grey = replace(faces.sources[0], crops=np.full_like(faces.sources[0].crops, 128))
+    batch = Batches(replace(faces, sources=(grey,)), replace(RECIPE, doors=0.0, masked=masked))[0]
+    changed = int((batch.crops != 128).flatten(1).any(1).sum())
+    assert changed in worn
+
+
 def test_training_takes_the_loss_down(tmp_path):
     seen = []
     recipe = Recipe(steps=60, people=8, pictures=2, every=20, warmup=5, frozen=0, rate=3e-3, bf16=False, doors=0.0)
@@ -197,7 +206,17 @@ def test_a_run_with_a_head_goes_on_with_it(tmp_path, head):
 def test_random_weights_learn_to_tell_drawn_people_apart(tmp_path):
     seen = []
     recipe = replace(
-        RECIPE, steps=160, people=8, every=20, frozen=0, rate=1e-2, doors=0.0, anchor=0.0, relations=0.0, hardest=1.0
+        RECIPE,
+        steps=160,
+        people=8,
+        every=20,
+        frozen=0,
+        rate=1e-2,
+        doors=0.0,
+        masked=0.0,
+        anchor=0.0,
+        relations=0.0,
+        hardest=1.0,
     )
     Run(fresh_trunk(SMALL, seed=1), collection(), recipe, tmp_path).train(seen.append)
     assert seen[-1].contrastive < 0.75 * seen[0].contrastive
