@@ -5,7 +5,8 @@ at an FMR of 1e-3, and a source counts as much as another, however many people i
 any source as it is, by more than chance explains, falls out: what is learnt for the door must not be paid for in
 daylight. Of the rest leads whose misses are the fewest beside the start's, in the geometric mean of all sources and all
 three: a tenth fewer in daylight, where they are rare, counts as much as a tenth fewer at night. Where several are as
-good, the nearest to the start leads, as a simpler one would (Breiman and others 1984, the rule of one standard error).
+good, the nearest to the start leads, as a simpler one would (Breiman and others 1984, the rule of one standard error:
+that of the difference, since all are judged on the same pictures).
 """
 
 import math
@@ -31,9 +32,6 @@ MOST_LOSS: Final = 0.1
 """A candidate's FNMR on a source as it is may be so much above the start's, relatively."""
 CHANCE: Final = 2.0
 """And so many standard errors: a source's few strangers place the threshold, and with it some misses more or less."""
-
-AS_GOOD: Final = 0.03
-"""Costs so near to the lowest are no worse: about one standard error, where sources have some tens of misses."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS: Final = SHARES
@@ -79,14 +77,26 @@ class Candidate:
         """FNMR as they are, masked, as at a door."""
         return self.plain, self.masked, self.door
 
-    def cost(self, start: "Candidate") -> float:
-        """Return the misses in the geometric mean, 1 being the start's; each count is one higher, since it may be 0."""
+    def misses(self, other: "Candidate") -> NDArray[np.float64]:
+        """Return the logarithm of the misses beside another's, of each source and view, shape (sources * views,).
+
+        Each count is one higher, since it may be 0.
+        """
         ratios = [
             (mine[name] * self.mated[name] + 1) / (theirs[name] * self.mated[name] + 1)
-            for mine, theirs in zip(self.views, start.views, strict=True)
+            for mine, theirs in zip(self.views, other.views, strict=True)
             for name in mine
         ]
-        return float(np.exp(np.mean(np.log(ratios))))
+        return np.log(np.array(ratios, np.float64))
+
+    def cost(self, start: "Candidate") -> float:
+        """Return the misses in the geometric mean, 1 being the start's."""
+        return float(np.exp(self.misses(start).mean()))
+
+    def as_good_as(self, best: "Candidate") -> bool:
+        """Tell whether it misses no more than the best but for one standard error of the difference."""
+        more = self.misses(best)
+        return bool(more.mean() <= more.std(ddof=1) / math.sqrt(len(more)))
 
 
 def choose(
@@ -127,8 +137,8 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
         return math.sqrt((one * (1 - one) + other * (1 - other)) / start.mated[name])
 
     ordered = sorted(candidates, key=lambda candidate: (loses(candidate), candidate.cost(start)))
-    least = ordered[0].cost(start) + AS_GOOD  # the start loses nothing, so the first does not either
-    as_good = [candidate for candidate in ordered if not loses(candidate) and candidate.cost(start) <= least]
+    best = ordered[0]  # the start loses nothing, so the first does not either
+    as_good = [candidate for candidate in ordered if not loses(candidate) and candidate.as_good_as(best)]
     leader = min(as_good, key=lambda candidate: candidate.share + candidate.way)
     return [leader, *(candidate for candidate in ordered if candidate is not leader)]
 

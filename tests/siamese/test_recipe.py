@@ -203,8 +203,8 @@ def test_of_two_that_are_as_good_the_nearer_to_the_start_leads():
     mated = {"a": 10_000}
     start = Candidate(0.0, {"a": 0.040}, {"a": 0.400}, {"a": 0.400}, mated)
     nearer = Candidate(0.5, {"a": 0.0361}, {"a": 0.361}, {"a": 0.361}, mated)
-    farther = Candidate(1.0, {"a": 0.0360}, {"a": 0.360}, {"a": 0.360}, mated)
-    best = Candidate(0.75, {"a": 0.0300}, {"a": 0.300}, {"a": 0.300}, mated)
+    farther = Candidate(1.0, {"a": 0.0320}, {"a": 0.390}, {"a": 0.370}, mated)
+    best = Candidate(0.75, {"a": 0.0310}, {"a": 0.310}, {"a": 0.300}, mated)
     assert [each.share for each in ranked([start, farther, nearer])] == [0.5, 1.0, 0.0]
     assert [each.share for each in ranked([start, farther, nearer, best])] == [0.75, 1.0, 0.5, 0.0]
 
