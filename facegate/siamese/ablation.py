@@ -107,7 +107,7 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
 class Figures:
     """How held-out people do under one row: FNMR at an FMR of 1e-3 of each source.
 
-    They are as they are, masked, and as at a door.
+    One of two pictures is as it is, the other as it is, masked, and as at a door.
     """
 
     row: str

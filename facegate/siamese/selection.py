@@ -1,12 +1,13 @@
 """Chooses between the start and what was trained from it, on people whom the training has not seen.
 
-Each candidate is judged on held-out people three times: as they are, masked, and as at a door. The figure is the FNMR
-at an FMR of 1e-3, and a source counts as much as another, however many people it has. What is worse than the start on
-any source as it is, by more than chance explains, falls out: what is learnt for the door must not be paid for in
-daylight. Of the rest leads whose misses are the fewest beside the start's, in the geometric mean of all sources and all
-three: a tenth fewer in daylight, where they are rare, counts as much as a tenth fewer at night. Where several are as
-good, the nearest to the start leads, as a simpler one would (Breiman and others 1984, the rule of one standard error:
-that of the difference, since all are judged on the same pictures).
+Each candidate is judged on held-out people three times: a photo as it is, as people are enrolled, against every other
+one as it is, masked, and as at a door. The figure is the FNMR at an FMR of 1e-3, and a source counts as much as
+another, however many people it has. What is worse than the start on any source as it is, by more than chance explains,
+falls out: what is learnt for the door must not be paid for in daylight. Of the rest leads whose misses are the fewest
+beside the start's, in the geometric mean of all sources and all three: a tenth fewer in daylight, where they are rare,
+counts as much as a tenth fewer at night. Where several are as good, the nearest to the start leads, as a simpler one
+would (Breiman and others 1984, the rule of one standard error: that of the difference, since all are judged on the same
+pictures).
 """
 
 import math
@@ -54,9 +55,9 @@ class Candidate:
     Attributes:
         share: 0 is the start, 1 the trained; of a companion, what it weighs.
         plain: FNMR at FMR 1e-3 of each source, pictures as they are.
-        masked: The same, each picture with a mask.
-        door: The same, pictures as at a door.
-        mated: Mated comparisons behind each.
+        masked: The same, one of two pictures with a mask.
+        door: The same, one of two pictures as at a door.
+        mated: Mated pairs of pictures behind each.
         way: How far the start went that stands beside the companion.
     """
 
@@ -195,9 +196,11 @@ def compared(
         if not speaks(source, rows):
             continue
         people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
-        for view, crops in enumerate(_views(source, rows, seed)):
-            for one, templates in zip(found, told(crops), strict=True):
-                one.views[view][source.name] = fnmr(templates, people)
+        plain, *others = _views(source, rows, seed)
+        enrolled = told(plain)
+        for view, probes in enumerate((enrolled, *map(told, others))):
+            for one, mine, theirs in zip(found, enrolled, probes, strict=True):
+                one.views[view][source.name] = fnmr(mine, theirs, people)
                 one.mated[source.name] = comparisons(source, rows)
     return found
 
@@ -260,9 +263,9 @@ def templates_of(trunk: Trunk, crops: Crops) -> Templates:
     return np.concatenate([trunk(some).cpu().numpy() for some in fed_to(trunk, crops)])
 
 
-def fnmr(templates: Templates, people: NDArray[np.int64]) -> float:
-    """Return the FNMR at an FMR of 1e-3, all pictures compared with all."""
-    left, right = np.triu_indices(len(people), 1)
-    alike = scores(templates, templates)[left, right]
-    same = people[left] == people[right]
-    return rates.fnmr_at_fmr(TARGET_FMR, mated=alike[same], non_mated=alike[~same]).fnmr
+def fnmr(enrolled: Templates, probes: Templates, people: NDArray[np.int64]) -> float:
+    """Return the FNMR at an FMR of 1e-3, each picture of the enrolled compared with every other one of the probes."""
+    others = ~np.eye(len(people), dtype=np.bool_)
+    same = people[:, None] == people
+    alike = scores(enrolled, probes)
+    return rates.fnmr_at_fmr(TARGET_FMR, mated=alike[same & others], non_mated=alike[~same]).fnmr

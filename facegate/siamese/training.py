@@ -40,7 +40,7 @@ LOG: Final = "log.jsonl"
 class HeldOut:
     """FNMR at an FMR of 1e-3 of people on whom nothing is learnt, the mean of the sources.
 
-    Pictures are as they are, masked, or as at a door.
+    One of two pictures is as it is, the other as it is, masked, or as at a door.
     """
 
     plain: float

@@ -17,6 +17,7 @@ from facegate.siamese.selection import (
     WAYS,
     Candidate,
     candidate_templates,
+    fnmr,
     judged,
     judged_rows,
     ranked,
@@ -207,6 +208,15 @@ def test_of_two_that_are_as_good_the_nearer_to_the_start_leads():
     best = Candidate(0.75, {"a": 0.0310}, {"a": 0.310}, {"a": 0.300}, mated)
     assert [each.share for each in ranked([start, farther, nearer])] == [0.5, 1.0, 0.0]
     assert [each.share for each in ranked([start, farther, nearer, best])] == [0.75, 1.0, 0.5, 0.0]
+
+
+def test_a_masked_probe_is_compared_with_the_others_as_they_are():
+    people = np.array([0, 0, 1, 1])
+    enrolled = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]
+    probes = np.eye(4, dtype=np.float32)[[0, 2, 1, 3]]  # of each person one is not known again
+    assert fnmr(enrolled, enrolled, people) == 0
+    assert fnmr(enrolled, probes, people) == 0.5
+    assert fnmr(probes, probes, people) == 1
 
 
 def test_a_few_misses_more_where_there_are_few_comparisons_are_chance():
