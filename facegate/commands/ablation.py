@@ -27,6 +27,9 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
+    together: Annotated[
+        bool, typer.Option("--together/--start-stays", help="Beside a companion the start learns, too, or stays.")
+    ] = True,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
@@ -54,6 +57,7 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
             seed=seed,
             steps=steps,
             people=people,
+            together=together,
             bf16=bf16_pays(mates.device),
             workers=default_workers(mates.size) if workers is None else workers,
         )

@@ -73,7 +73,7 @@ def rows_of(plan: Recipe, sources: Sequence[str], teachers: int) -> dict[str, Ro
     """
     companions = {
         "recipe": plan,
-        "start-stays": replace(plan, together=False),
+        "start-stays" if plan.together else "together": replace(plan, together=not plan.together),
         "without-contrastive": replace(plan, contrastive=0.0),
         "without-teacher": replace(plan, anchor=0.0),
         "without-relations": replace(plan, relations=0.0),

@@ -24,6 +24,9 @@ def test_rows_leave_out_each_loss_teacher_and_source_in_turn():
     assert rows["without-contrastive"].recipe.contrastive == 0
     assert rows["without-teacher"].recipe.anchor == rows["without-relations"].recipe.relations == 0
     assert rows["arcface"].recipe.head is Head.ARCFACE
+    assert rows["masked-none"].recipe.masked == rows["doors-none"].recipe.doors == 0
+    assert not rows["start-stays"].recipe.together
+    assert rows_of(Recipe(together=False), ["a_train"], 2)["together"].recipe.together
     assert rows["random-start"].fresh
     assert rows["whole-trunk-teacher-1-alone"].teachers == (1,)
     assert rows["without-b_train"].without == "b_train"
