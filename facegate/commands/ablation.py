@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegate.commands.output import console, print_json, print_table
-from facegate.commands.training import NOTHING, begun, default_workers, teachers
+from facegate.commands.training import NOTHING, Together, begun, default_workers, teachers
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
@@ -27,9 +27,7 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
-    together: Annotated[
-        bool, typer.Option("--together/--start-stays", help="Beside a companion the start learns, too, or stays.")
-    ] = True,
+    together: Together = True,
     seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,

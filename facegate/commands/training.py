@@ -34,6 +34,9 @@ HeadName = Literal["none", "arcface", "multi-similarity"]
 NOTHING = "none"
 BLOCKS = 15
 """Of a start."""
+Together = Annotated[
+    bool, typer.Option("--together/--start-stays", help="Beside a companion the start learns, too, or stays.")
+]
 
 
 def train(  # noqa: PLR0917 - typer passes options by name
@@ -47,9 +50,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     companion: Annotated[
         Path | None, typer.Option("--companion", help="SFace's ONNX: made quick, it learns beside the start.")
     ] = None,
-    together: Annotated[
-        bool, typer.Option("--together/--start-stays", help="Beside a companion the start learns, too, or stays.")
-    ] = True,
+    together: Together = True,
     teacher: Annotated[
         list[Path] | None, typer.Option("--teacher", help="Of a start that learns alone: SFace's ONNX.")
     ] = None,

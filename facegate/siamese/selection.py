@@ -190,18 +190,19 @@ def compared(
         seed: Of what happens to their pictures.
         most: Pictures of each source.
     """
-    found = [Candidate(share, {}, {}, {}, {}, way) for share, way in points]
+    mated: dict[str, int] = {}
+    found = [Candidate(share, {}, {}, {}, mated, way) for share, way in points]
     for source in sources:
         rows = judged_rows(source, most)
         if not speaks(source, rows):
             continue
         people = np.unique(np.array(source.people)[rows], return_inverse=True)[1]
+        mated[source.name] = comparisons(source, rows)
         plain, *others = _views(source, rows, seed)
         enrolled = told(plain)
         for view, probes in enumerate((enrolled, *map(told, others))):
             for one, mine, theirs in zip(found, enrolled, probes, strict=True):
                 one.views[view][source.name] = fnmr(mine, theirs, people)
-                one.mated[source.name] = comparisons(source, rows)
     return found
 
 

@@ -181,10 +181,7 @@ def test_a_door_that_is_removed_while_the_broker_is_away_takes_its_entities_alon
             time.sleep(0.05)
     home.broker.start()
     # Whoever listened may come back later than the daemon, and then hears nothing of it: what lies there counts.
-    deadline = time.monotonic() + 30
-    while (left := side_topics(home.broker.port)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not left
+    wait_until(lambda: not side_topics(home.broker.port), 30, "taking the door's entities along")
 
 
 def test_a_decision_is_the_event_that_was_promised_and_lies_nowhere(home):
