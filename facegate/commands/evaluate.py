@@ -41,7 +41,9 @@ Mean = Annotated[
 ]
 Std = Annotated[float, typer.Option("--std", min=1e-6, max=1e6, help="An ONNX file's: what each value is divided by.")]
 Rgb = Annotated[bool, typer.Option("--rgb/--bgr", help="An ONNX file's order of channels.")]
-Template = Annotated[Literal["arcface", "reid-0095"], typer.Option("--template", help="An ONNX file's alignment.")]
+Template = Annotated[
+    Literal["arcface", "reid-0095", "reid-0095-wide"], typer.Option("--template", help="An ONNX file's alignment.")
+]
 
 
 @app.command("pairs")

@@ -25,7 +25,9 @@ Mean = Annotated[
 ]
 Std = Annotated[float, typer.Option("--std", min=1e-6, max=1e6, help="What each value is divided by.")]
 Rgb = Annotated[bool, typer.Option("--rgb/--bgr", help="Order of the channels.")]
-Template = Annotated[Literal["arcface", "reid-0095"], typer.Option("--template", help="Alignment of the crop.")]
+Template = Annotated[
+    Literal["arcface", "reid-0095", "reid-0095-wide"], typer.Option("--template", help="Alignment of the crop.")
+]
 People = Annotated[
     Path | None, typer.Option("--people", help="Folder of people's folders to evaluate and calibrate on; can follow.")
 ]

@@ -32,12 +32,12 @@ def write(trained: "Trained", name: str, origin: str, out: Path, detector: "Face
     from facegate.siamese.teaching import blocks  # noqa: PLC0415
     from facegate.siamese.weights import checkpoint_of  # noqa: PLC0415
     from facegate.verifier.evaluation.scoring import Tally, calibrated  # noqa: PLC0415
-    from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
+    from facegate.verifier.extractor import OnnxExtractor, own_contract  # noqa: PLC0415
     from facegate.verifier.files import digest_of  # noqa: PLC0415
     from facegate.verifier.library import CHECKPOINT, NETWORK, Card, write_model  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
 
-    network, contract = out / "trained.onnx", InputContract(trained.trunk.shape.size, "reid-0095")
+    network, contract = out / "trained.onnx", own_contract(trained.trunk.shape.crop)
     write_onnx(trained.trunk, network, half=True)
     files = {NETWORK: digest_of(network)}
     card = Card(name, contract, trained.trunk.shape.dimension, origin, "see the data's terms", {}, files)

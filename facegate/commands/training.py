@@ -50,6 +50,9 @@ def train(  # noqa: PLR0917 - typer passes options by name
     companion: Annotated[
         Path | None, typer.Option("--companion", help="SFace's ONNX: made quick, it learns beside the start.")
     ] = None,
+    anew: Annotated[
+        bool, typer.Option("--companion-anew", help="Beside a start that has one: make it anew.")
+    ] = False,
     together: Together = True,
     teacher: Annotated[
         list[Path] | None, typer.Option("--teacher", help="Of a start that learns alone: SFace's ONNX.")
@@ -115,6 +118,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     if fused:
         require_compiler()
     trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
+    trunk = alone(trunk) if anew else trunk
     detector = YuNetDetector(load_settings().vision.detector)
     out.mkdir(parents=True, exist_ok=True)
     place = recipe.Place(data, out, crops, tuple(filter(None, sources.split(","))))

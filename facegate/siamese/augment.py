@@ -2,7 +2,8 @@
 
 Works on aligned crops with a border (`MARGIN` pixels on each side), so that small turns and shifts bring in picture and
 not black. Because crops are aligned, the places of eyes, nose and mouth are those of the template, and a mask can be
-painted without looking for them. Every function takes uint8 (h, w, 3), blue, green, red, and gives the same.
+painted without looking for them. A crop may show more than the aligned face, which then lies in its middle. Every
+function takes uint8 (h, w, 3), blue, green, red, and gives the same.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegate.vision.align import ALIGNMENT
+
 Crop = NDArray[np.uint8]
 Effect = Callable[[Crop, np.random.Generator], Crop]
 
 MARGIN: Final = 8
-"""Border of a stored crop, pixels, in a picture of 128 + 2 * MARGIN."""
+"""Border of a stored crop, pixels, on each side of what a network sees."""
+UNIT: Final = ALIGNMENT.size
+"""Pixels of the aligned face: 1 in outlines of what is worn."""
 
 
 def _as_crop(values: NDArray[np.floating]) -> Crop:
@@ -61,7 +66,7 @@ def soft_focus(crop: Crop, draw: np.random.Generator) -> Crop:
 
 def few_pixels(crop: Crop, draw: np.random.Generator) -> Crop:
     """Shrink the face to 18 to 64 pixels and enlarge it again, as a far face is."""
-    side = round(float(np.exp(draw.uniform(np.log(18), np.log(64)))))
+    side = round(float(np.exp(draw.uniform(np.log(18), np.log(64)))) * crop.shape[0] / UNIT)
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
     way = cv2.INTER_LINEAR if draw.random() < 0.7 else cv2.INTER_CUBIC  # noqa: PLR2004
     return np.asarray(cv2.resize(small, crop.shape[1::-1], interpolation=way), np.uint8)
@@ -144,6 +149,11 @@ def _colour(draw: np.random.Generator) -> tuple[int, int, int]:
     return blue, green, red
 
 
+def _on(crop: Crop, outline: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return an outline (k, 2) of the aligned face in pixels of a crop in whose middle it lies."""
+    return np.asarray(outline * UNIT + (crop.shape[0] - UNIT) / 2, np.float64)
+
+
 def painted(crop: Crop, corners: NDArray[np.floating], draw: np.random.Generator) -> Crop:
     """Fill a polygon (k, 2), pixels, with cloth: a colour, a light from one side, soft edges."""
     cover = np.zeros(crop.shape[:2], np.float32)
@@ -152,6 +162,10 @@ def painted(crop: Crop, corners: NDArray[np.floating], draw: np.random.Generator
     shade = np.linspace(draw.uniform(0.7, 1.1), draw.uniform(0.7, 1.1), crop.shape[1])[None, :, None]
     cloth = np.asarray(_colour(draw), np.float64)[None, None] * shade + draw.normal(0, 4, crop.shape)
     return _as_crop(crop * (1 - cover) + cloth * cover)
+
+
+CHINS: Final = (1.0, 1.16)
+"""How far down masks are worn, of the aligned crop."""
 
 
 def mask_outline(draw: np.random.Generator, chin: float = 1.02) -> NDArray[np.float64]:
@@ -167,8 +181,8 @@ def mask_outline(draw: np.random.Generator, chin: float = 1.02) -> NDArray[np.fl
 
 
 def mask(crop: Crop, draw: np.random.Generator) -> Crop:
-    """Paint a mask from the nose down to the chin, over the cheeks."""
-    return painted(crop, mask_outline(draw) * crop.shape[0], draw)
+    """Paint a mask from the nose down to the chin or below it, over the cheeks."""
+    return painted(crop, _on(crop, mask_outline(draw, draw.uniform(*CHINS))), draw)
 
 
 def masked(wide: Crop, draw: np.random.Generator) -> Crop:
@@ -178,20 +192,20 @@ def masked(wide: Crop, draw: np.random.Generator) -> Crop:
 
 def cap(crop: Crop, draw: np.random.Generator) -> Crop:
     """Paint a cap or a hood down to above the brows."""
-    side, brim = crop.shape[0], draw.uniform(0.18, 0.38)
-    outline = np.array([(-0.05, -0.05), (1.05, -0.05), (1.05, brim + 0.06), (0.5, brim), (-0.05, brim + 0.06)])
-    return painted(crop, (outline + draw.normal(0, 0.015, outline.shape)) * side, draw)
+    brim = draw.uniform(0.18, 0.38)
+    outline = np.array([(-0.15, -0.15), (1.15, -0.15), (1.15, brim + 0.08), (0.5, brim), (-0.15, brim + 0.08)])
+    return painted(crop, _on(crop, outline + draw.normal(0, 0.015, outline.shape)), draw)
 
 
 def sunglasses(crop: Crop, draw: np.random.Generator) -> Crop:
     """Paint dark glasses over both eyes."""
-    side = crop.shape[0]
-    wide, high = draw.uniform(0.12, 0.17) * side, draw.uniform(0.08, 0.13) * side
+    wide, high = draw.uniform(0.12, 0.17) * UNIT, draw.uniform(0.08, 0.13) * UNIT
     cover = np.zeros(crop.shape[:2], np.float32)
-    for x in (0.3156, 0.6826):
-        middle = (round(x * side), round((0.4616 + draw.normal(0.01, 0.008)) * side))
+    eyes = [(x, 0.4616 + draw.normal(0.01, 0.008)) for x in (0.3156, 0.6826)]
+    right, left, *bridge = np.round(_on(crop, np.array([*eyes, (0.42, 0.43), (0.58, 0.43)]))).astype(int).tolist()
+    for middle in (right, left):
         cv2.ellipse(cover, middle, (round(wide), round(high)), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
-    cv2.line(cover, (round(0.42 * side), round(0.43 * side)), (round(0.58 * side), round(0.43 * side)), 1.0, 3)
+    cv2.line(cover, bridge[0], bridge[1], 1.0, 3)
     density = draw.uniform(0.75, 1.0) * cover[..., None]
     return _as_crop(crop * (1 - density) + draw.uniform(5, 60) * density)
 

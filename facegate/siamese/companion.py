@@ -36,6 +36,12 @@ MOST_BIAS: Final = 2.0**22
 """Largest whole number of a bias; float32 holds it exactly."""
 
 
+def middle(pixels: Tensor, side: int) -> Tensor:
+    """Return the middle of crops, (n, 3, s, s) -> (n, 3, side, side); s - side must be even and not below 0."""
+    edge = (pixels.shape[-1] - side) // 2
+    return pixels[:, :, edge : edge + side, edge : edge + side] if edge else pixels
+
+
 def _slopes_at(x: Tensor, slope: Tensor) -> Tensor:
     """Return the slope of a PReLU at each place: 1 above zero, the channel's own below."""
     return functional.prelu(x.sign(), -slope)
@@ -228,10 +234,10 @@ class Companion(nn.Module):
         return self.stages()[number - 1][1].step if number else self.last.bias.new_tensor(1 / GREY)
 
     def seen(self, pixels: Tensor) -> Tensor:
-        """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1; the border is 0, grey."""
-        face, border = self.shape.face, self.shape.border
-        x = functional.interpolate(pixels, size=(face, face), mode="bilinear", align_corners=False)
-        return functional.pad(((x.round() if self.rounds else x) - GREY) / GREY, [border] * 4)
+        """Return what the first layer sees of a crop: (n, 3, side, side), about -1 to 1; a border is 0, grey."""
+        face = (self.shape.face, self.shape.face)
+        x = functional.interpolate(middle(pixels, self.shape.crop), size=face, mode="bilinear", align_corners=False)
+        return functional.pad(((x.round() if self.rounds else x) - GREY) / GREY, self.shape.border * 2)
 
     def before(self, number: int, x: Tensor) -> Tensor:
         """Take a map through the convolution of layer `number`, up to its PReLU."""

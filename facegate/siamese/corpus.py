@@ -22,7 +22,7 @@ from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
 from facegate.siamese.pairs import Labels
-from facegate.vision.align import ALIGNMENT, Alignment, align
+from facegate.vision.align import WIDE, align, surrounded
 from facegate.vision.choose import central_face
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -30,8 +30,8 @@ HELD_OUT_PERCENT: Final = 15
 MIXED: Final = "mixed"
 """Name of the source of `facegate.siamese.mixing`, on which nobody is."""
 TELL_EVERY: Final = 500
-WIDE: Final = Alignment(ALIGNMENT.size + 2 * MARGIN, tuple((x + MARGIN, y + MARGIN) for x, y in ALIGNMENT.points))
-"""The alignment with a border, for small turns and shifts."""
+STORED: Final = surrounded(WIDE, MARGIN)
+"""What a network sees, with a border for small turns and shifts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +123,7 @@ def wide_crop(picture: Any, detector: FaceDetector) -> Pixels | None:
         return None
     picture = np.asarray(picture, np.uint8)
     face = central_face(detector.detect(picture), picture)
-    return None if face is None else align(picture, face.landmarks, WIDE)
+    return None if face is None else align(picture, face.landmarks, STORED)
 
 
 def read_source(crops: Path, name: str) -> Source:

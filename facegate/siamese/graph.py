@@ -85,7 +85,8 @@ class Graph:
 
     def trunk(self, crops: str, trunk: Trunk) -> str:
         """Add all up to what the projection head sees, (n, f, 1, 1)."""
-        x = self.node("Mul", crops, self.constant(trunk.in_scale.numpy()))
+        seen = self.middle(crops, trunk.shape.crop, trunk.shape.size)
+        x = self.node("Mul", seen, self.constant(trunk.in_scale.numpy()))
         x = self.node("Add", x, self.constant(trunk.in_shift.numpy()))
         x = self.prelu(self.conv(x, trunk.stem), trunk.act0)
         x = self.prelu(self.conv(x, trunk.dw0), trunk.act1)
@@ -94,12 +95,22 @@ class Graph:
         own = self.conv(self.prelu(self.conv(x, trunk.head), trunk.act2), trunk.gdw)
         if trunk.companion is None:
             return own
-        return self.node("Concat", own, self.companion(crops, trunk.companion, trunk.shape.size), axis=1)
+        seen = self.middle(crops, trunk.shape.crop, trunk.companion.shape.crop)
+        return self.node("Concat", own, self.companion(seen, trunk.companion), axis=1)
 
-    def companion(self, crops: str, companion: Companion, size: int) -> str:
+    def middle(self, crops: str, given: int, side: int) -> str:
+        """Add what cuts the middle out of crops, if they are larger."""
+        if given == side:
+            return crops
+        edge = (given - side) // 2
+        places = (np.array([at] * 2, np.int64) for at in (edge, edge + side))
+        start, end = (self.named(f"{side}.{name}", at) for name, at in zip(("start", "end"), places, strict=True))
+        return self.node("Slice", crops, start, end, self.named(f"{side}.axes", np.array([2, 3], np.int64)))
+
+    def companion(self, crops: str, companion: Companion) -> str:
         """Add the companion. ONNX Runtime finds the convolutions between two roundings and multiplies whole numbers."""
-        face, border = companion.shape.face, companion.shape.border
-        scales = np.array([1, 1, face / size, face / size], np.float32)
+        shape = companion.shape
+        scales = np.array([1, 1, shape.face / shape.crop, shape.face / shape.crop], np.float32)
         x = self.node(
             "Resize",
             crops,
@@ -110,7 +121,8 @@ class Graph:
         )
         step, grey = self.named("pixel", np.float32(1 / GREY)), self.named("grey", np.uint8(GREY))
         whole = self.node("QuantizeLinear", x, self.named("one", np.float32(1)), self.named("black", np.uint8(0)))
-        pads = self.named("border", np.array([0, 0, border, border] * 2, np.int64))
+        before, after = shape.border
+        pads = self.named("border", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
         x = self.node("DequantizeLinear", self.node("Pad", whole, pads, grey), step, grey)
         for number, (layer, bend) in enumerate(companion.stages()):
             x = self.bent(self.whole_conv(x, layer, f"{number}", companion.came(number)), bend, f"{number}")

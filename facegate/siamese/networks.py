@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from facegate.core.ports import Crops
-from facegate.siamese.companion import Companion
+from facegate.siamese.companion import Companion, middle
 from facegate.siamese.shapes import REID_0095, BlockShape, TrunkShape
 
 
@@ -104,7 +104,10 @@ class InvertedResidual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Crops in, templates out: float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d), unit length."""
+    """Crops in, templates out: float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d), unit length.
+
+    Of crops that are larger than it wants them it sees the middle.
+    """
 
     in_scale: Tensor
     in_shift: Tensor
@@ -132,7 +135,7 @@ class Trunk(nn.Module):
 
     def summary(self, pixels: Tensor) -> Tensor:
         """Return the trunk's own features, (n, 3, s, s) -> (n, head, 1, 1)."""
-        x = self.act0(self.stem(pixels * self.in_scale + self.in_shift))
+        x = self.act0(self.stem(middle(pixels, self.shape.size) * self.in_scale + self.in_shift))
         x = self.blocks(self.act1(self.dw0(x)))
         y: Tensor = self.gdw(self.act2(self.head(x)))
         return y

@@ -22,12 +22,13 @@ class BlockShape:
 
 @dataclass(frozen=True, slots=True)
 class CompanionShape:
-    """A plain chain of convolutions that sees the same crop as the trunk beside it.
+    """A plain chain of convolutions that sees the same face as the trunk beside it.
 
     Attributes:
         side: Of what its first layer sees, pixels.
-        face: The crop is resized to so many of them, and lies in the middle of grey; that and the crop's own side must
-            give a fraction of two numbers that float32 holds exactly.
+        crop: Side of the aligned crop that it sees, pixels; the trunk's own crop lies in the middle of it.
+        face: That crop is resized to so many pixels, and lies in the middle of grey where they are fewer than `side`,
+            or is seen in its middle where they are more. `face` / `crop` must be a fraction that float32 holds exactly.
         stem: Channels of the first convolution.
         pairs: Channels and stride of each depthwise and pointwise convolution that follow.
         narrow: Channels that the last map is narrowed to.
@@ -35,6 +36,7 @@ class CompanionShape:
     """
 
     side: int
+    crop: int
     face: int
     stem: int
     pairs: tuple[tuple[int, int], ...]
@@ -42,9 +44,10 @@ class CompanionShape:
     dimension: int
 
     @property
-    def border(self) -> int:
-        """Grey on each side of the face, pixels."""
-        return (self.side - self.face) // 2
+    def border(self) -> tuple[int, int]:
+        """Grey at the left and top of the face, and at its right and bottom, pixels; below 0 so many are cut off."""
+        before = int((self.side - self.face) / 2)
+        return before, self.side - self.face - before
 
     @property
     def last_map(self) -> int:
@@ -60,7 +63,7 @@ class TrunkShape:
     """Everything that decides a trunk's layers.
 
     Attributes:
-        size: Side of the square crop, pixels; a multiple of 16.
+        size: Side of the square crop that its own layers see, pixels; a multiple of 16.
         stem: Channels of the first convolution.
         blocks: The inverted residuals.
         head: Channels before the depthwise convolution over the whole map.
@@ -74,6 +77,11 @@ class TrunkShape:
     head: int
     dimension: int
     companion: CompanionShape | None = None
+
+    @property
+    def crop(self) -> int:
+        """Side of the aligned crop that goes in, pixels: all that trunk and companion see of it."""
+        return max(self.size, self.companion.crop if self.companion else 0)
 
     @property
     def features(self) -> int:
@@ -112,8 +120,9 @@ REID_0095: Final = TrunkShape(
 )
 """1,106,808 parameters, 0.588 GFLOP."""
 
-SFACE: Final = CompanionShape(
+SFACE_IN_GREY: Final = CompanionShape(
     side=112,
+    crop=128,
     face=104,
     stem=32,
     pairs=((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)),
@@ -123,8 +132,11 @@ SFACE: Final = CompanionShape(
 """SFace's own trunk (Zhong and others, IEEE TIP 2021; OpenCV Zoo), its last map narrowed from 1,024 channels.
 
 In SFace's own alignment a face is smaller than in the start's: its eyes are 35 pixels apart, of the whole crop at 112
-pixels 41.
+pixels 41. This one sees the start's crop, smaller, in a grey border.
 """
+
+SFACE: Final = replace(SFACE_IN_GREY, crop=144, face=117)
+"""The same, and what is around the face in the place of grey: hair, ears and neck, as SFace knew it."""
 
 
 def accompanied_by(shape: TrunkShape, companion: CompanionShape) -> TrunkShape:
@@ -135,5 +147,8 @@ def accompanied_by(shape: TrunkShape, companion: CompanionShape) -> TrunkShape:
 ACCOMPANIED: Final = accompanied_by(REID_0095, SFACE)
 """Both side by side: 6.3 million parameters, five of them in whole numbers."""
 
-KNOWN: Final = (REID_0095, ACCOMPANIED)
-"""Shapes that facegate writes."""
+ACCOMPANIED_IN_GREY: Final = accompanied_by(REID_0095, SFACE_IN_GREY)
+"""The same in the form that shipped first."""
+
+KNOWN: Final = (REID_0095, ACCOMPANIED, ACCOMPANIED_IN_GREY)
+"""Shapes that facegate reads."""

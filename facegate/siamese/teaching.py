@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
-from facegate.siamese.corpus import WIDE, Source, labels_of, training_rows
+from facegate.siamese.corpus import STORED, Source, labels_of, training_rows
 from facegate.siamese.plan import Recipe
 from facegate.siamese.teachers import one_target, turned
 from facegate.vision.align import Alignment, align
@@ -113,7 +113,7 @@ def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
 
 def blocks(source: Source, alignment: Alignment) -> Iterator[Crops]:
     """Give a source's crops as a network with another alignment wants them, block by block."""
-    places = WIDE.template.astype(np.float32)  # where the landmarks of an aligned crop are
+    places = STORED.template.astype(np.float32)  # where the landmarks of an aligned crop are
     for top in range(0, len(source.paths), BLOCK):
         yield np.stack([align(np.asarray(wide), places, alignment) for wide in source.crops[top : top + BLOCK]])
 

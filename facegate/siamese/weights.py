@@ -19,6 +19,8 @@ from facegate.siamese.companion import Companion
 from facegate.siamese.networks import InvertedResidual, Trunk, fed_to
 from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape, accompanied_by
 
+CROP: Final = "companion.crop"
+"""What a checkpoint calls the side of the crop that a companion sees, where that is more than the trunk's own."""
 PROJECTION: Final = "embed.weight"
 """The last layer's weights among a trunk's: (d, f, 1, 1)."""
 
@@ -135,6 +137,8 @@ def checkpoint_of(trunk: Trunk) -> bytes:
             stored[name] = (value / step[:, None, None, None]).round().to(torch.int8)
         else:
             stored[name] = value.clone() if name.startswith("companion.") and value.dim() <= 1 else value.half()
+    if trunk.shape.crop > trunk.shape.size:
+        stored[CROP] = torch.tensor(trunk.shape.crop)
     file = BytesIO()
     torch.save(stored, file)
     return file.getvalue()
@@ -160,7 +164,9 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise TypeError("no weights with names")
-        trunk = next(trunk for trunk in map(Trunk, shapes) if trunk.state_dict().keys() == state.keys())
+        crop = state.pop(CROP, None)  # a companion that sees grey around the face has the same weights
+        known = (shape for shape in shapes if shape.crop == (shape.size if crop is None else int(crop)))
+        trunk = next(trunk for trunk in map(Trunk, known) if trunk.state_dict().keys() == state.keys())
         trunk.load_state_dict(_widened(state))
     except (
         *(OSError, EOFError, StopIteration, ValueError, KeyError),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
 from facegate.inference import open_network
-from facegate.vision.align import ALIGNMENT, Alignment
+from facegate.vision.align import ALIGNMENT, WIDE, Alignment
 
 ARCFACE: Final = Alignment(
     size=112,
@@ -19,7 +19,9 @@ ARCFACE: Final = Alignment(
 )
 """The alignment of ArcFace, which most published networks want."""
 
-TEMPLATES: Final[Mapping[str, Alignment]] = {"reid-0095": ALIGNMENT, "arcface": ARCFACE}
+OWN: Final[Mapping[str, Alignment]] = {"reid-0095": ALIGNMENT, "reid-0095-wide": WIDE}
+"""The alignments of our own networks."""
+TEMPLATES: Final[Mapping[str, Alignment]] = {**OWN, "arcface": ARCFACE}
 
 SHORTEST: Final = 1e-6
 """A vector shorter than this has no direction."""
@@ -63,6 +65,11 @@ class InputContract:
         return (
             values if (self.mean, self.std) == (0.0, 1.0) else (values - np.float32(self.mean)) / np.float32(self.std)
         )
+
+
+def own_contract(crop: int) -> InputContract:
+    """Return what one of our own networks wants whose crops have so many pixels on a side."""
+    return next(InputContract(crop, name) for name, alignment in OWN.items() if alignment.size == crop)
 
 
 class OnnxExtractor:

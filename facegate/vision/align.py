@@ -49,6 +49,21 @@ ALIGNMENT: Final = Alignment(
 )
 
 
+def surrounded(alignment: Alignment, by: int) -> Alignment:
+    """Return an alignment that shows so many pixels more on each side."""
+    return Alignment(alignment.size + 2 * by, tuple((x + by, y + by) for x, y in alignment.points))
+
+
+#: The same with what is around the face: what a network beside ours sees that knew faces with hair and neck.
+WIDE: Final = surrounded(ALIGNMENT, 8)
+
+
+def middle_of(crop: Pixels) -> Pixels:
+    """Return what `ALIGNMENT` shows of a crop that shows as much or more: its middle, (s, s, 3) -> (128, 128, 3)."""
+    edge = (crop.shape[0] - ALIGNMENT.size) // 2
+    return crop[edge : edge + ALIGNMENT.size, edge : edge + ALIGNMENT.size]
+
+
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Transform:
     """Return the similarity transform that brings `source` nearest to `target`.
 

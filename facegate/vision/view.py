@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.core.frame import Pixels
-from facegate.vision.align import ALIGNMENT
+from facegate.vision.align import ALIGNMENT, middle_of
 from facegate.vision.measure import face_region
 
 MEASURES: Final = ("level", "contrast", "colour", "grain", "detail", "size")
@@ -201,7 +201,8 @@ def _glimpse(light: Light, sums: Sums, total: float) -> Glimpse:
 
 
 def look(crop: Pixels, size: float) -> Seen:
-    """Measure one face: its aligned crop, uint8 (128, 128, 3), and the shorter side of its box in the frame, pixels."""
+    """Measure one face: its aligned crop, uint8 (s, s, 3), and the shorter side of its box in the frame, pixels."""
+    crop = middle_of(crop)
     points = ALIGNMENT.template
     eyes = float(points[1, 0] - points[0, 0])
     top, bottom = round(points[0, 1] - 0.45 * eyes), round(points[3, 1] + 0.25 * eyes)
@@ -247,7 +248,7 @@ def imitate(crop: Pixels, view: View, draw: np.random.Generator) -> Pixels:
     """Return the crop as the camera might have seen it.
 
     Args:
-        crop: Aligned, uint8 (128, 128, 3), as from a good photo.
+        crop: Aligned, uint8 (s, s, 3), perhaps with what is around it, as from a good photo.
         view: The camera's.
         draw: Source of the draws: the light by its share, each measure around its mean.
     """
@@ -297,7 +298,7 @@ def _detail(values: NDArray[np.float32], side: int) -> float:
 
 
 def _grey_face(values: NDArray[Any]) -> NDArray[np.float32]:
-    return face_region(np.clip(values, 0, 255).astype(np.uint8), ALIGNMENT).astype(np.float32)
+    return face_region(middle_of(np.clip(values, 0, 255).astype(np.uint8)), ALIGNMENT).astype(np.float32)
 
 
 def _lit(values: NDArray[np.float32], level: float, contrast: float, side: int) -> NDArray[np.float32]:

@@ -84,6 +84,7 @@ def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys
     assert load_checkpoint(out / "twin" / "network.pt").shape == ACCOMPANIED
     card = json.loads((out / "twin" / "model.json").read_text())
     assert card["dimension"] == 384
+    assert card["input"] == {"size": 144, "template": "reid-0095-wide", "rgb": False, "mean": 0.0, "std": 1.0}
     network = out / "twin" / "network.onnx"
     assert network.stat().st_size < 8e6
     on = ["--data", str(tmp_path / "people"), "--start", str(network), "--crops", str(out / "crops")]
@@ -94,6 +95,9 @@ def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys
     assert run(["models", "train", *both]) == 0
     assert "making a companion" not in capsys.readouterr().err  # it goes on with the one that it has
     assert load_checkpoint(tmp_path / "on" / "twin" / "network.pt").shape == ACCOMPANIED
+    again = [*on, "--out", str(tmp_path / "anew"), "--companion", str(sface), *few, "--start-stays", "--companion-anew"]
+    assert run(["models", "train", *again]) == 0
+    assert "making a companion" in capsys.readouterr().err
 
 
 def test_compiling_without_a_compiler_leaves_with_2_and_one_line(data, tmp_path, capsys, monkeypatch):

@@ -15,14 +15,14 @@ from facegate.vision.view import NOTHING_SEEN, Light, look
 
 @lru_cache(maxsize=1)
 def crops():
-    """Return each composite's pictures, uint8 (people, 6, 144, 144, 3)."""
+    """Return each composite's pictures, uint8 (people, 6, 160, 160, 3)."""
     detector = YuNetDetector()
     return np.stack([np.stack([wide_crop(person.picture(at), detector) for at in range(6)]) for person in people()])
 
 
 def seen_by(camera, pictures, draw):
     made = [np.pad(camera.picture(one, draw), ((MARGIN,) * 2, (MARGIN,) * 2, (0, 0)), mode="edge") for one in pictures]
-    return np.stack(made) if made else np.empty((0, 144, 144, 3), np.uint8)
+    return np.stack(made) if made else np.empty((0, 160, 160, 3), np.uint8)
 
 
 def household(users=6, photos=3, frames=2, light=Light.INFRARED, seed=0):
@@ -33,10 +33,10 @@ def household(users=6, photos=3, frames=2, light=Light.INFRARED, seed=0):
     for face in crops()[:, 5]:
         statistics = statistics.with_face(look(camera.picture(face, draw), camera.size))
     view = statistics.view()
-    coming = faces[:, photos : photos + frames].reshape(-1, 144, 144, 3)
+    coming = faces[:, photos : photos + frames].reshape(-1, 160, 160, 3)
     return Household(
         users=tuple(f"user{number}" for number in range(users)),
-        photos=faces[:, :photos].reshape(-1, 144, 144, 3),
+        photos=faces[:, :photos].reshape(-1, 160, 160, 3),
         photo_owners=np.repeat(np.arange(users), photos),
         frames=seen_by(camera, coming, draw),
         frame_owners=np.repeat(np.arange(users), frames),

@@ -1,5 +1,7 @@
 """Networks small enough to try everything on."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -10,8 +12,10 @@ from facegate.siamese.shapes import BlockShape, CompanionShape, TrunkShape, acco
 from facegate.siamese.weights import checkpoint_of, load_checkpoint
 
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 32, 24)
-SHORT = CompanionShape(28, 24, 8, ((12, 1), (16, 2), (24, 2)), 16, 12)
+SHORT = CompanionShape(28, 32, 24, 8, ((12, 1), (16, 2), (24, 2)), 16, 12)
 BOTH = accompanied_by(SMALL, SHORT)
+SURROUNDED = accompanied_by(SMALL, replace(SHORT, crop=40, face=35))
+"""Its companion sees what is around the face, and not all of that."""
 
 
 def small_trunk(seed=0, shape=SMALL):
@@ -21,20 +25,21 @@ def small_trunk(seed=0, shape=SMALL):
         if isinstance(part, torch.nn.PReLU):
             torch.nn.init.uniform_(part.weight, -0.3, 1.3)  # a slope may be negative or steep
     if trunk.companion is not None:
-        trunk.companion.load_state_dict(small_companion(seed).state_dict())
+        trunk.companion.load_state_dict(small_companion(seed, shape.companion).state_dict())
     return trunk.eval()
 
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+LARGE = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
 
 
-def small_companion(seed=0):
+def small_companion(seed=0, shape=SHORT):
     """A companion whose activations fill their range."""
     torch.manual_seed(seed)
-    companion = Companion(SHORT).eval()
+    companion = Companion(shape).eval()
     companion.rounds = False
     with torch.no_grad():
-        x = companion.seen(pixels(CROPS))
+        x = companion.seen(pixels(LARGE if shape.crop > len(CROPS[0]) else CROPS))
         for number, (_, bend) in enumerate(companion.stages()):
             bend.slope.uniform_(-0.4, 1.0)
             given = companion.before(number, x)
@@ -80,4 +85,4 @@ def through_a_checkpoint(trunk, folder):
     if trunk.companion is not None:
         trunk.companion.settle()
     (folder / "through.pt").write_bytes(checkpoint_of(trunk))
-    return load_checkpoint(folder / "through.pt", [SMALL, BOTH])
+    return load_checkpoint(folder / "through.pt", [SMALL, BOTH, SURROUNDED])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv, WholePReLU
-from tests.siamese.small_trunks import CROPS, pixels, small_companion
+from tests.siamese.small_trunks import CROPS, LARGE, SURROUNDED, pixels, small_companion
 
 WEIGHTS = arrays.arrays(np.float32, (4, 3, 1, 1), elements=st.floats(-8, 8, width=16))
 BIASES = arrays.arrays(np.float32, (4,), elements=st.floats(-100, 100, width=16))
@@ -76,12 +76,24 @@ def test_activations_are_whole_numbers_of_steps_and_bytes():
 def test_a_face_lies_in_the_middle_of_grey():
     companion = small_companion()
     seen = companion.seen(pixels(CROPS))
-    border = companion.shape.border
-    assert border == 2
+    assert companion.shape.border == (2, 2)
+    border = 2
     assert seen.shape[2:] == (28, 28)
     assert bool((seen[:, :, border:-border, border:-border] != 0).any())
     seen[:, :, border:-border, border:-border] = 0
     assert not seen.any()
+
+
+def test_what_is_around_the_face_is_seen_in_the_place_of_grey():
+    companion = small_companion(shape=SURROUNDED.companion)
+    assert companion.shape.border == (-3, -4)
+    resized = torch.nn.functional.interpolate(pixels(LARGE), size=(35, 35), mode="bilinear", align_corners=False)
+    assert torch.equal(companion.seen(pixels(LARGE)), ((resized.round() - 128) / 128)[:, :, 3:31, 3:31])
+
+
+def test_of_a_larger_crop_a_companion_sees_the_middle():
+    companion = small_companion()
+    assert torch.equal(companion.seen(pixels(LARGE)), companion.seen(pixels(LARGE[:, 4:-4, 4:-4])))
 
 
 SLOPES = arrays.arrays(np.float32, (4,), elements=st.floats(-2, 1, width=16))

@@ -13,15 +13,44 @@ from facegate.siamese.teachers import fit_merge, one_target
 from facegate.siamese.weights import load_checkpoint
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.library import DEFAULT
-from tests.siamese.small_trunks import BOTH, CROPS, SMALL, small_trunk, through_a_checkpoint, torch_templates
+from tests.siamese.small_trunks import (
+    BOTH,
+    CROPS,
+    LARGE,
+    SMALL,
+    SURROUNDED,
+    pixels,
+    small_trunk,
+    through_a_checkpoint,
+    torch_templates,
+)
+
+SHAPES = [SMALL, BOTH, SURROUNDED]
+
+
+@pytest.mark.parametrize(("shape", "crops"), [(SMALL, CROPS), (BOTH, CROPS), (SURROUNDED, LARGE)])
+def test_the_exported_network_answers_as_torch_does(tmp_path, shape, crops):
+    trunk = small_trunk(shape=shape)
+    write_onnx(trunk, tmp_path / "network.onnx")
+    extractor = OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(shape.crop, "reid-0095"))
+    assert extractor.extract(crops) == pytest.approx(
+        torch_templates(trunk, crops), abs=1e-5 if shape is SMALL else 1e-3
+    )
+
+
+def test_what_is_around_the_face_matters_to_the_companion_alone():
+    trunk, other = small_trunk(shape=SURROUNDED), LARGE.copy()
+    other[:, :4], other[:, -4:] = 255 - other[:, :4], 255 - other[:, -4:]
+    with torch.no_grad():
+        seen, changed = (trunk.features(pixels(crops)).flatten(1) for crops in (LARGE, other))
+    assert torch.equal(seen[:, : SURROUNDED.head], changed[:, : SURROUNDED.head])
+    assert not torch.equal(seen[:, SURROUNDED.head :], changed[:, SURROUNDED.head :])
 
 
 @pytest.mark.parametrize("shape", [SMALL, BOTH])
-def test_the_exported_network_answers_as_torch_does(tmp_path, shape):
+def test_of_a_larger_crop_a_trunk_sees_the_middle(shape):
     trunk = small_trunk(shape=shape)
-    write_onnx(trunk, tmp_path / "network.onnx")
-    extractor = OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(32, "reid-0095"))
-    assert extractor.extract(CROPS) == pytest.approx(torch_templates(trunk), abs=1e-5 if shape is SMALL else 1e-3)
+    assert np.array_equal(torch_templates(trunk, LARGE), torch_templates(trunk, LARGE[:, 4:-4, 4:-4]))
 
 
 def test_equal_weights_are_exported_to_equal_bytes(tmp_path):
@@ -37,10 +66,12 @@ def test_the_exported_graph_holds_no_prelu_and_takes_any_number_of_crops(tmp_pat
     assert b"PRelu" not in (tmp_path / "network.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("shape", [SMALL, BOTH])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_written_network_is_read_back_to_the_bit(tmp_path, shape):
     write_onnx(small_trunk(shape=shape), tmp_path / "network.onnx")
-    write_onnx(read_onnx(tmp_path / "network.onnx", [SMALL, BOTH]), tmp_path / "again.onnx")
+    read = read_onnx(tmp_path / "network.onnx", SHAPES)
+    assert read.shape == shape
+    write_onnx(read, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "network.onnx").read_bytes()
 
 

@@ -102,7 +102,7 @@ def test_a_source_with_one_held_out_person_to_judge_by_says_nothing():
     names = [f"somebody{chr(97 + number)}" for number in range(26)]
     kept = [name for name in names if held_out(name)][:2]
     paths = tuple(f"set_train/{name}/{photo}.jpg" for name in kept for photo in range(12))
-    crops = np.zeros((len(paths), 144, 144, 3), np.uint8)
+    crops = np.zeros((len(paths), 160, 160, 3), np.uint8)
     source = Source("set_train", crops, paths)
     assert len({source.people[row] for row in judged_rows(source)}) == 1  # half of them stays untouched
     assert not speaks(source, judged_rows(source))

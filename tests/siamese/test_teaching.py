@@ -43,7 +43,7 @@ def test_who_has_one_photo_and_a_photo_that_looks_like_none_of_the_others_keep_t
 
 def test_a_teacher_says_the_same_of_a_face_and_its_mirror_image(tmp_path):
     draw = np.random.default_rng(0)
-    faces = draw.integers(0, 256, (3, 144, 144, 3), np.uint8)
+    faces = draw.integers(0, 256, (3, 160, 160, 3), np.uint8)
     weights = draw.normal(size=(3, 128, 128)).astype(np.float32)
 
     def extract(crops):
@@ -60,7 +60,7 @@ def test_a_teacher_says_the_same_of_a_face_and_its_mirror_image(tmp_path):
 
 def test_of_a_lighter_teacher_less_is_learnt(tmp_path):
     draw = np.random.default_rng(0)
-    faces = draw.integers(0, 256, (40, 144, 144, 3), np.uint8)
+    faces = draw.integers(0, 256, (40, 160, 160, 3), np.uint8)
     source = Source("set", faces, tuple(f"{number}/1.jpg" for number in range(40)))
     weights = [draw.normal(size=(8, 128, 128)).astype(np.float32) for _ in range(2)]
     first, second = (

@@ -17,6 +17,7 @@ from tests.siamese.small_trunks import (
     BOTH,
     CROPS,
     SMALL,
+    SURROUNDED,
     pixels,
     small_companion,
     small_trunk,
@@ -52,6 +53,12 @@ def test_weights_survive_the_way_through_a_file(tmp_path):
     assert np.array_equal(torch_templates(load_start(tmp_path / "weights.npz", SMALL)), templates)
     assert templates == pytest.approx(torch_templates(trunk), abs=2e-2)
     assert checkpoint_of(trunk) == checkpoint_of(trunk)
+
+
+@pytest.mark.parametrize("shape", [SMALL, BOTH, SURROUNDED])
+def test_a_checkpoint_says_what_its_companion_sees(tmp_path, shape):
+    trunk = small_trunk(shape=shape)
+    assert through_a_checkpoint(trunk, tmp_path).shape == shape
 
 
 def test_a_checkpoint_with_code_in_it_or_of_another_network_is_refused(tmp_path):

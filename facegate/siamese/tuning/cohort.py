@@ -40,7 +40,7 @@ LIGHTS: Final = (CLEAN, *(str(light) for light in Light))
 
 Features = NDArray[np.float32]
 Extract = Callable[[Crops], Features]
-"""Turns crops uint8 (n, 128, 128, 3) into features float32 (n, f)."""
+"""Turns crops uint8 (n, 144, 144, 3) into features float32 (n, f)."""
 
 
 def _camera(light: Light, means: Sequence[float], deviations: Sequence[float]) -> View:

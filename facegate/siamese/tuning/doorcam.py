@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from facegate.core.frame import Pixels
 from facegate.siamese.augment import MARGIN
+from facegate.vision.align import WIDE
 from facegate.vision.view import Light
 
 KINDS: Final = (Light.DAY, Light.DUSK, Light.INFRARED)
 NATIVE: Final = 110.0
-"""Shorter side of a face's box in a crop of 128 pixels."""
+"""Shorter side of a face's box in a crop, pixels, as it is aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class DoorCamera:
     quality: int
 
     def picture(self, wide: Pixels, draw: np.random.Generator) -> Pixels:
-        """Return the crop (128, 128, 3) of a face as this camera sees it, from a good crop with its border."""
+        """Return the crop (144, 144, 3) of a face as this camera sees it, from a good crop with its border."""
         size = self.size * float(np.exp(draw.normal(0, 0.12)))
         values = _landed(wide, draw)
         side = max(20, round(size * values.shape[0] / NATIVE))
@@ -63,7 +64,7 @@ class DoorCamera:
         values = self._through_the_lens(values, draw)
         values = self._lit(values, draw)
         picture = _jpeg(self._sensed(values, draw), self.quality)
-        crop = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_LINEAR)
+        crop = cv2.resize(picture, (WIDE.size, WIDE.size), interpolation=cv2.INTER_LINEAR)
         return np.asarray(crop, np.uint8)
 
     def _through_the_lens(self, values: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float32]:

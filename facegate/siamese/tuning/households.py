@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from facegate.core.frame import Pixels
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
-from facegate.siamese.corpus import Source
+from facegate.siamese.corpus import STORED, Source
 from facegate.siamese.tuning.doorcam import KINDS, DoorCamera, door_camera
 from facegate.siamese.tuning.household import Household
 from facegate.vision.view import NOTHING_SEEN, Light, View, look
@@ -48,7 +48,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """A household, and what comes to its door later. Door pictures are crops uint8 (n, 128, 128, 3).
+    """A household, and what comes to its door later. Door pictures are crops uint8 (n, 144, 144, 3).
 
     Attributes:
         size: How large it is.
@@ -160,9 +160,8 @@ def measured(camera: DoorCamera, crops: Sequence[Pixels], draw: np.random.Genera
 
 
 def bordered(camera: DoorCamera, crops: Sequence[Pixels], draw: np.random.Generator) -> NDArray[np.uint8]:
-    """Return pictures of a camera with a border around, uint8 (n, 144, 144, 3), as frames are kept."""
-    side = 128 + 2 * MARGIN
-    made = np.empty((len(crops), side, side, 3), np.uint8)
+    """Return pictures of a camera with a border around, uint8 (n, 160, 160, 3), as frames are kept."""
+    made = np.empty((len(crops), STORED.size, STORED.size, 3), np.uint8)
     for at, crop in enumerate(crops):
         made[at] = np.pad(camera.picture(crop, draw), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
     return made

@@ -63,7 +63,7 @@ class FeatureNetwork:
             self._session = open_network(path, threads)
 
     def extract(self, crops: NDArray[np.uint8]) -> Features:
-        """Return features float32 (n, f) of crops uint8 (n, 128, 128, 3)."""
+        """Return features float32 (n, f) of crops uint8 (n, 144, 144, 3)."""
         feed = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
         return np.asarray(self._session.run(["features"], {"crops": feed})[0], np.float32)
 

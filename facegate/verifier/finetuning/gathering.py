@@ -21,15 +21,14 @@ from facegate.storage.packing import Crop
 from facegate.storage.photos import CONFIRMED, ENROLLED, StoredPhoto
 from facegate.verifier.finetuning.views import views_of
 from facegate.verifier.keepsake import aligned_again
-from facegate.vision.align import ALIGNMENT, Alignment
+from facegate.vision.align import WIDE, surrounded
 from facegate.vision.view import View
 
-BORDER: Final = 8
-WIDE: Final = Alignment(ALIGNMENT.size + 2 * BORDER, tuple((x + BORDER, y + BORDER) for x, y in ALIGNMENT.points))
+STORED: Final = surrounded(WIDE, 8)
 """The alignment with the border that the twins' augmentation wants."""
 
 MOST_PICTURES: Final = 5000
-"""Of photos and of frames: 311 MB each. With many users each gives fewer, the newest."""
+"""Of photos and of frames: 384 MB each. With many users each gives fewer, the newest."""
 NOBODY: Final = -1
 
 
@@ -58,7 +57,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What a run learns from. Pictures are aligned crops with a border (`WIDE`), uint8 (n, 144, 144, 3).
+    """What a run learns from. Pictures are aligned crops with a border (`STORED`), uint8 (n, 160, 160, 3).
 
     Attributes:
         users: Slugs.
@@ -186,9 +185,9 @@ def _newest_of_each(photos: Sequence[StoredPhoto]) -> Iterable[StoredPhoto]:
 
 
 def _wide(faces: Sequence[_Face]) -> NDArray[np.uint8]:
-    crops = np.empty((len(faces), WIDE.size, WIDE.size, 3), np.uint8)
+    crops = np.empty((len(faces), STORED.size, STORED.size, 3), np.uint8)
     for number, face in enumerate(faces):
-        crops[number] = aligned_again(face.crop, WIDE)
+        crops[number] = aligned_again(face.crop, STORED)
     return crops
 
 

@@ -85,7 +85,7 @@ def test_the_shipped_cohort_fits_its_network_and_its_parts_share_nobody(trunk):
 def people(count, photos, prefix):
     draw = np.random.default_rng(1)
     names = [f"{prefix}{chr(97 + at // 26)}{chr(97 + at % 26)}" for at in range(count)]
-    crops = draw.integers(0, 256, (count * photos, 144, 144, 3), dtype=np.uint8)
+    crops = draw.integers(0, 256, (count * photos, 160, 160, 3), dtype=np.uint8)
     return Source("made_up", crops, tuple(f"made_up/{name}/{n}.png" for name in names for n in range(photos)))
 
 

@@ -22,7 +22,7 @@ def test_a_person_must_have_photos_for_all_that_is_asked():
 
 
 def test_no_photo_has_two_parts_to_play(people):
-    marked = [[np.full((144, 144, 3), 1 + 6 * at + number, np.uint8) for number in range(6)] for at in range(14)]
+    marked = [[np.full((160, 160, 3), 1 + 6 * at + number, np.uint8) for number in range(6)] for at in range(14)]
     marked = [[np.where(crop > 0, real // 2 + crop, 0).astype(np.uint8) for crop, real in zip(ones, own, strict=True)]
               for ones, own in zip(marked, people, strict=True)]  # fmt: skip
     drawn = draw_household(marked, Size(5, 3, 5), Light.DAY, 20, np.random.default_rng(0))
@@ -60,7 +60,7 @@ def test_one_name_in_two_sources_is_one_person_and_a_number_is_not():
 def test_a_door_camera_shows_its_light_and_never_the_same_picture_twice(people, light):
     camera, draw = door_camera(light, np.random.default_rng(2)), np.random.default_rng(3)
     seen = [camera.picture(person[0], draw) for person in people]
-    assert all(picture.shape == (128, 128, 3) and picture.dtype == np.uint8 for picture in seen)
+    assert all(picture.shape == (144, 144, 3) and picture.dtype == np.uint8 for picture in seen)
     assert not np.array_equal(seen[0], camera.picture(people[0][0], draw))
     grey = [look(picture, camera.size).light is Light.INFRARED for picture in seen]
     assert all(grey) == (light is Light.INFRARED)

@@ -29,8 +29,8 @@ def test_confirmed_faces_are_gathered_with_what_was_said_of_them(storage, tune):
     assert sorted(zip(material.frame_owners.tolist(), material.frame_refused.tolist(), strict=True)) == [
         (-1, -1), (-1, 1), (0, -1), (0, 1),
     ]  # fmt: skip
-    assert material.frames.shape == (4, 144, 144, 3)
-    assert material.photos.shape == (2, 144, 144, 3)
+    assert material.frames.shape == (4, 160, 160, 3)
+    assert material.photos.shape == (2, 160, 160, 3)
     assert material.photo_owners.tolist() == [0, 1]
     # A face that is stored once as a photo and once as a decision's frame gives the same crop.
     assert any(np.array_equal(material.photos[0], frame) for frame in material.frames)
