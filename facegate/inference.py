@@ -25,8 +25,18 @@ def open_network(network: Path, threads: int = 1, *, mend: str = "Fetch or impor
     options.log_severity_level = 4  # it raises what it logs as an error, and that is told in one line
     options.enable_cpu_mem_arena = False  # no slower for networks this small, and 15 MB smaller
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_quant_qdq", str(int(_stores_alone(network))))
     try:
         return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
         why = str(error).splitlines()[0].rpartition(" failed:")[2].strip(" .")  # not the path, which may be a copy's
         raise NotReadyError(f"ONNX Runtime cannot load {network.name}: {why[:160]}", mend) from error
+
+
+def _stores_alone(network: Path) -> bool:
+    """Tell whether weights are only stored as whole numbers, and nothing is multiplied as such.
+
+    Then ONNX Runtime may widen them once, at load; it would do so at every run, in the hope of fusing something.
+    """
+    data = network.read_bytes() if network.is_file() else b""
+    return b"DequantizeLinear" in data and b"QuantizeLinear" not in data

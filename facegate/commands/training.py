@@ -50,9 +50,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     companion: Annotated[
         Path | None, typer.Option("--companion", help="SFace's ONNX: made quick, it learns beside the start.")
     ] = None,
-    anew: Annotated[
-        bool, typer.Option("--companion-anew", help="Beside a start that has one: make it anew.")
-    ] = False,
+    anew: Annotated[bool, typer.Option("--companion-anew", help="Beside a start that has one: make it anew.")] = False,
     together: Together = True,
     teacher: Annotated[
         list[Path] | None, typer.Option("--teacher", help="Of a start that learns alone: SFace's ONNX.")
