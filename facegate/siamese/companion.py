@@ -37,8 +37,15 @@ MOST_BIAS: Final = 2.0**22
 
 
 def middle(pixels: Tensor, side: int) -> Tensor:
-    """Return the middle of crops, (n, 3, s, s) -> (n, 3, side, side); s - side must be even and not below 0."""
-    edge = (pixels.shape[-1] - side) // 2
+    """Return the middle of crops, (n, 3, s, s) -> (n, 3, side, side).
+
+    Raises:
+        ValueError: They are smaller than that, or have no middle.
+    """
+    edge, odd = divmod(pixels.shape[-1] - side, 2)
+    if edge < 0 or odd:
+        msg = f"crops of {pixels.shape[-1]} pixels have no middle of {side}"
+        raise ValueError(msg)
     return pixels[:, :, edge : edge + side, edge : edge + side] if edge else pixels
 
 

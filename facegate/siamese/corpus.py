@@ -90,10 +90,14 @@ def align_source(
         How many photos had no face that was found, or could not be read.
 
     Raises:
-        UnusableInputError: The source has no photo with a face.
+        UnusableInputError: The source has no photo with a face, or was aligned to crops of another size.
     """
     listing = crops / f"{name}.json"
     if listing.is_file():
+        side = read_source(crops, name).crops.shape[1]
+        if side != STORED.size:
+            mend = "They are of another state of facegate: delete that folder, and they are made again"
+            raise UnusableInputError(f"{crops} holds crops of {name} of {side} pixels, not {STORED.size}", mend)
         return missed_in(crops, name)
     photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
     found: list[tuple[Path, Pixels]] = []

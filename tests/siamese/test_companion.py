@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv, WholePReLU
+from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv, WholePReLU, middle
 from tests.siamese.small_trunks import CROPS, LARGE, SURROUNDED, pixels, small_companion
 
 WEIGHTS = arrays.arrays(np.float32, (4, 3, 1, 1), elements=st.floats(-8, 8, width=16))
@@ -146,3 +146,9 @@ def test_a_compiled_companion_says_and_learns_the_same():
         said.square().sum().backward()
         told.append(torch.cat([said.detach().flatten(), *(weight.grad.flatten() for weight in companion.parameters())]))
     assert torch.allclose(*told, rtol=1e-4, atol=1e-5 * float(told[0].abs().max()))
+
+
+@pytest.mark.parametrize("side", [33, 42])
+def test_a_crop_without_the_middle_that_is_wanted_is_refused(side):
+    with pytest.raises(ValueError, match="have no middle"):
+        middle(torch.zeros(1, 3, 40, 40), side)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 
@@ -286,6 +287,15 @@ def test_a_teacher_with_a_name_is_asked_once(data, tmp_path, crops):
     first, again = said_of(source, teacher, tmp_path), said_of(source, teacher, tmp_path)
     assert np.array_equal(first, again)
     assert sum(asked) == 2 * len(source.paths)  # mirrored too
+
+
+def test_crops_that_show_less_than_todays_are_refused(tmp_path):
+    from facegate.siamese import corpus
+
+    np.save(tmp_path / "set_train.npy", np.zeros((1, 144, 144, 3), np.uint8))
+    (tmp_path / "set_train.json").write_text(json.dumps({"names": ["set_train/a/1.jpg"], "missed": 0}))
+    with pytest.raises(UnusableInputError, match="of 144 pixels, not 160"):
+        corpus.align_source(tmp_path, "set_train", YuNetDetector(), tmp_path)
 
 
 def test_aligning_tells_how_far_it_is_and_gives_the_same_with_several_threads(data, tmp_path, monkeypatch):
