@@ -58,10 +58,13 @@ def surrounded(alignment: Alignment, by: int) -> Alignment:
 WIDE: Final = surrounded(ALIGNMENT, 8)
 
 
-def middle_of(crop: Pixels) -> Pixels:
-    """Return what `ALIGNMENT` shows of a crop that shows as much or more: its middle, (s, s, 3) -> (128, 128, 3)."""
-    edge = (crop.shape[0] - ALIGNMENT.size) // 2
-    return crop[edge : edge + ALIGNMENT.size, edge : edge + ALIGNMENT.size]
+def middle_of(crops: NDArray[np.uint8], side: int = ALIGNMENT.size) -> NDArray[np.uint8]:
+    """Return the middle of crops that show as much or more, (..., s, s, 3) -> (..., side, side, 3).
+
+    The aligned face lies in the middle of whatever shows more of it.
+    """
+    edge = (crops.shape[-2] - side) // 2
+    return crops[..., edge : edge + side, edge : edge + side, :]
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Transform:

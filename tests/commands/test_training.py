@@ -71,33 +71,58 @@ def test_from_random_weights_without_a_teacher_a_model_comes_out_that_can_be_tra
     assert [path.name for path in (tmp_path / "crops").glob("two_train.start@*.npy")]  # what the start said, kept
 
 
-def test_a_companion_is_made_of_sface_and_learns_beside_a_start(tmp_path, capsys):
+SLOWLY = pytest.mark.timeout(400)
+"""A companion of SFace's size is made and asked: half a minute on a fast core, minutes on a busy old one."""
+FEW = ("--people", "4", "--steps", "2", *BRIEFLY)
+
+
+@pytest.fixture(scope="module")
+def companioned(tmp_path_factory):
+    """A run whose companion was made of a network as SFace is: its folder, and what it was begun with."""
+    place = tmp_path_factory.mktemp("companioned")
     known = [name for name in NAMES if not held_out(name)][:4]  # few, since making a companion of many takes a minute
-    write_people(tmp_path / "people" / "set_train", known + [name for name in NAMES if held_out(name)][:4])
-    start, sface, out = tmp_path / "start.npz", tmp_path / "sface.onnx", tmp_path / "run"
-    np.savez(start, **{name: value.numpy() for name, value in fresh_trunk(seed=1).state_dict().items()})
-    sface_file(sface, chain_of(SFACE), np.random.default_rng(0))
-    few = ["--people", "4", "--steps", "2", *BRIEFLY]
-    begin = ["--data", str(tmp_path / "people"), "--start", str(start), "--companion", str(sface), "--out", str(out)]
-    assert run(["models", "train", *begin, *few]) == 0
-    assert "making a companion of SFace" in capsys.readouterr().err
-    assert load_checkpoint(out / "twin" / "network.pt").shape == ACCOMPANIED
-    card = json.loads((out / "twin" / "model.json").read_text())
+    write_people(place / "people" / "set_train", known + [name for name in NAMES if held_out(name)][:4])
+    np.savez(place / "start.npz", **{name: value.numpy() for name, value in fresh_trunk(seed=1).state_dict().items()})
+    sface_file(place / "sface.onnx", chain_of(SFACE), np.random.default_rng(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGATE_DATA_DIR", str(place / "data"))
+        assert run(["models", "train", *begun_with(place, place / "start.npz", place / "run")]) == 0
+    return place
+
+
+def begun_with(place, start, out):
+    """Options of a short run with a companion."""
+    names = ["--data", str(place / "people"), "--companion", str(place / "sface.onnx"), "--crops", str(place / "crops")]
+    return [*names, "--start", str(start), "--out", str(out), *FEW, "--start-stays"]
+
+
+@SLOWLY
+def test_a_companion_is_made_of_sface_and_learns_beside_a_start(companioned):
+    folder = companioned / "run" / "twin"
+    assert load_checkpoint(folder / "network.pt").shape == ACCOMPANIED
+    card = json.loads((folder / "model.json").read_text())
     assert card["dimension"] == 384
     assert card["input"] == {"size": 144, "template": "reid-0095-wide", "rgb": False, "mean": 0.0, "std": 1.0}
-    network = out / "twin" / "network.onnx"
-    assert network.stat().st_size < 8e6
-    on = ["--data", str(tmp_path / "people"), "--start", str(network), "--crops", str(out / "crops")]
-    capsys.readouterr()
-    assert run(["models", "train", *on, "--out", str(tmp_path / "alone"), *few]) == 2
+    assert (folder / "network.onnx").stat().st_size < 8e6
+
+
+@SLOWLY
+def test_a_companion_goes_on_learning_and_is_not_made_again(companioned, tmp_path, capsys):
+    network = companioned / "run" / "twin" / "network.onnx"
+    alone = ["--data", str(companioned / "people"), "--start", str(network), "--out", str(tmp_path / "alone"), *FEW]
+    assert run(["models", "train", *alone]) == 2
     assert "has a companion already" in capsys.readouterr().err
-    both = [*on, "--out", str(tmp_path / "on"), "--companion", str(sface), *few, "--start-stays"]
-    assert run(["models", "train", *both]) == 0
-    assert "making a companion" not in capsys.readouterr().err  # it goes on with the one that it has
+    assert run(["models", "train", *begun_with(companioned, network, tmp_path / "on")]) == 0
+    assert "making a companion" not in capsys.readouterr().err
     assert load_checkpoint(tmp_path / "on" / "twin" / "network.pt").shape == ACCOMPANIED
-    again = [*on, "--out", str(tmp_path / "anew"), "--companion", str(sface), *few, "--start-stays", "--companion-anew"]
-    assert run(["models", "train", *again]) == 0
-    assert "making a companion" in capsys.readouterr().err
+
+
+@SLOWLY
+def test_a_companion_is_made_anew_beside_the_start_of_a_network_that_has_one(companioned, tmp_path, capsys):
+    network = companioned / "run" / "twin" / "network.onnx"
+    assert run(["models", "train", *begun_with(companioned, network, tmp_path / "run"), "--companion-anew"]) == 0
+    assert "making a companion of SFace" in capsys.readouterr().err
+    assert load_checkpoint(tmp_path / "run" / "twin" / "network.pt").shape == ACCOMPANIED
 
 
 def test_compiling_without_a_compiler_leaves_with_2_and_one_line(data, tmp_path, capsys, monkeypatch):

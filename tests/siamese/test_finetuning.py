@@ -14,6 +14,7 @@ from facegate.siamese.tuning.cohort import digest_of_trunk, read_cohort
 from facegate.siamese.tuning.head import HeadPlan
 from facegate.verifier.calibrations import read_calibration, read_levelled
 from facegate.verifier.library import CALIBRATION, DEFAULT, Model, read_card
+from facegate.vision.align import middle_of
 from tests.siamese.household_of_composites import crops, household
 
 TWIN = shipped("models") / "verifier" / DEFAULT
@@ -47,7 +48,7 @@ def test_what_stands_for_a_user_is_nearest_to_their_own_faces(learnt, tmp_path):
     house, outcome = learnt
     (tmp_path / "network.onnx").write_bytes(outcome.network)
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
-    inner = house.photos[:, 8:-8, 8:-8].transpose(0, 3, 1, 2).astype(np.float32)
+    inner = middle_of(house.photos).transpose(0, 3, 1, 2).astype(np.float32)
     made = session.run(["templates"], {"crops": inner})[0]
     assert np.linalg.norm(outcome.references, axis=1) == pytest.approx(1, abs=1e-5)
     assert ((made @ outcome.references.T).argmax(axis=1) == house.photo_owners).all()

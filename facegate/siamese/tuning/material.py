@@ -23,6 +23,7 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.tuning.cohort import CAMERAS, CLEAN, Cohort, blocks
 from facegate.siamese.tuning.head import Features, Rows, all_but, templates
 from facegate.siamese.tuning.household import Household
+from facegate.vision.align import middle_of
 from facegate.vision.view import Light, View, imitate
 
 SAME_PICTURE: Final = 0.985
@@ -56,15 +57,15 @@ class FeatureNetwork:
 
     def __init__(self, trunk: Trunk, threads: int) -> None:
         """Write the trunk to a temporary file and open it."""
-        self._width = trunk.shape.features
+        self._width, self._crop = trunk.shape.features, trunk.shape.crop
         with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
             path = Path(folder) / "features.onnx"
             write_onnx(trunk, path, features=True)
             self._session = open_network(path, threads)
 
     def extract(self, crops: NDArray[np.uint8]) -> Features:
-        """Return features float32 (n, f) of crops uint8 (n, 144, 144, 3)."""
-        feed = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+        """Return features float32 (n, f) of crops uint8 (n, 144, 144, 3), or of as much as the trunk wants of them."""
+        feed = np.ascontiguousarray(middle_of(crops, self._crop).transpose(0, 3, 1, 2), np.float32)
         return np.asarray(self._session.run(["features"], {"crops": feed})[0], np.float32)
 
     def extract_all(self, pictures: Iterator[Pixels]) -> Features:
