@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegate.vision.align import ALIGNMENT
+from facegate.vision.align import ALIGNMENT, STORED, WIDE
 
 Crop = NDArray[np.uint8]
 Effect = Callable[[Crop, np.random.Generator], Crop]
 
-MARGIN: Final = 8
+MARGIN: Final = (STORED.size - WIDE.size) // 2
 """Border of a stored crop, pixels, on each side of what a network sees."""
 UNIT: Final = ALIGNMENT.size
 """Pixels of the aligned face: 1 in outlines of what is worn."""

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from facegate.core.frame import Pixels
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
-from facegate.siamese.augment import MARGIN
 from facegate.siamese.pairs import Labels
-from facegate.vision.align import WIDE, align, surrounded
+from facegate.vision.align import STORED, align
 from facegate.vision.choose import central_face
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -30,8 +29,6 @@ HELD_OUT_PERCENT: Final = 15
 MIXED: Final = "mixed"
 """Name of the source of `facegate.siamese.mixing`, on which nobody is."""
 TELL_EVERY: Final = 500
-STORED: Final = surrounded(WIDE, MARGIN)
-"""What a network sees, with a border for small turns and shifts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
-from facegate.siamese.corpus import STORED, Source, labels_of, training_rows
+from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.plan import Recipe
 from facegate.siamese.teachers import one_target, turned
-from facegate.vision.align import Alignment, align
+from facegate.vision.align import STORED, Alignment, align
 
 BLOCK: Final = 32
 ALIKE: Final = 0.3

@@ -57,6 +57,9 @@ def surrounded(alignment: Alignment, by: int) -> Alignment:
 #: The same with what is around the face: what a network beside ours sees that knew faces with hair and neck.
 WIDE: Final = surrounded(ALIGNMENT, 8)
 
+#: The same with a border, for small turns and shifts: what is learnt from.
+STORED: Final = surrounded(WIDE, 8)
+
 
 def middle_of(crops: NDArray[np.uint8], side: int = ALIGNMENT.size) -> NDArray[np.uint8]:
     """Return the middle of crops that show as much or more, (..., s, s, 3) -> (..., side, side, 3).

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegate.siamese import augment
-from facegate.vision.align import middle_of
+from facegate.vision.align import STORED, middle_of
 
-SIDE = 144 + 2 * augment.MARGIN
+SIDE = STORED.size
 WIDE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
 EFFECTS = {effect for effect, _ in augment.WORN} | set(augment.LIGHTS) | set(augment.OPTICS) | {augment.jpeg}
 

@@ -3,7 +3,7 @@ import pytest
 
 from facegate.core.comparison import is_template
 from facegate.errors import NotReadyError
-from facegate.verifier.extractor import ARCFACE, InputContract, OnnxExtractor, normalised
+from facegate.verifier.extractor import ARCFACE, InputContract, OnnxExtractor, normalised, own_contract
 
 
 def crops(count, size=128):
@@ -61,3 +61,11 @@ def test_a_file_that_is_no_network_is_not_ready(tmp_path):
     (tmp_path / "network.onnx").write_bytes(b"text")
     with pytest.raises(NotReadyError, match="cannot load"):
         OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(112, "arcface"))
+
+
+@pytest.mark.parametrize(("crop", "template"), [(128, "reid-0095"), (144, "reid-0095-wide")])
+def test_our_own_networks_contracts_show_every_face_at_the_same_size(crop, template):
+    contract = own_contract(crop)
+    assert (contract.size, contract.template) == (crop, template)
+    eyes = contract.alignment.template[1] - contract.alignment.template[0]
+    assert eyes[0] == pytest.approx(46.98, abs=0.01)

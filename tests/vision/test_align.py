@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegate.vision.align import ALIGNMENT, Alignment, align, align_all, sampled, similarity
+from facegate.vision.align import (
+    ALIGNMENT,
+    STORED,
+    WIDE,
+    Alignment,
+    align,
+    align_all,
+    middle_of,
+    sampled,
+    similarity,
+)
 
 TEMPLATE = ALIGNMENT.template
 turns = st.floats(-3.1, 3.1)
@@ -111,3 +121,12 @@ def test_a_fine_pattern_does_not_alias_when_a_large_face_is_shrunk():
     picture[::2] = 255
     transform = similarity(moved(TEMPLATE, 0, 8.01, (100, 100)), TEMPLATE)
     assert np.ptp(sampled(picture, transform, 128)[2:-2, 2:-2].astype(int)) <= 2
+
+
+@pytest.mark.parametrize("shown", [WIDE, STORED])
+def test_the_aligned_face_lies_in_the_middle_of_what_shows_more_of_it(shown):
+    picture = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    landmarks = (ALIGNMENT.template * 1.1 + 70).astype(np.float32)
+    more = align(picture, landmarks, shown)
+    assert np.abs(middle_of(more).astype(int) - align(picture, landmarks)).max() <= 1  # sampled from another corner
+    assert middle_of(np.stack([more, more]), 100).shape == (2, 100, 100, 3)

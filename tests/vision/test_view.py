@@ -104,6 +104,12 @@ def test_noise_is_measured_where_there_is_nothing_else():
     assert grain_of(flat + draw.normal(0, 8, flat.shape).astype(np.float32)) == pytest.approx(8, rel=0.1)
 
 
+def test_a_face_measures_the_same_with_what_is_around_it(crops):
+    for crop in crops:
+        around = np.pad(crop, ((8, 8), (8, 8), (0, 0)), constant_values=255)
+        assert look(around, 90) == look(crop, 90)
+
+
 def test_an_imitation_measures_as_the_camera_that_it_imitates(crops):
     draw = np.random.default_rng(1)
     for view in (

@@ -15,7 +15,7 @@ NOBODY: Final = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Household:
-    """What a run learns from. Pictures are aligned crops with a border (`corpus.STORED`), uint8 (n, 160, 160, 3).
+    """What a run learns from. Pictures are aligned crops with a border (`align.STORED`), uint8 (n, 160, 160, 3).
 
     Attributes:
         users: Slugs.

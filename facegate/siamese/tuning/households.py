@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from facegate.core.frame import Pixels
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
-from facegate.siamese.corpus import STORED, Source
+from facegate.siamese.corpus import Source
 from facegate.siamese.tuning.doorcam import KINDS, DoorCamera, door_camera
 from facegate.siamese.tuning.household import Household
+from facegate.vision.align import STORED
 from facegate.vision.view import NOTHING_SEEN, Light, View, look
 
 DOOR: Final = "front"

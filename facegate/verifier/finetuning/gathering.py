@@ -21,11 +21,8 @@ from facegate.storage.packing import Crop
 from facegate.storage.photos import CONFIRMED, ENROLLED, StoredPhoto
 from facegate.verifier.finetuning.views import views_of
 from facegate.verifier.keepsake import aligned_again
-from facegate.vision.align import WIDE, surrounded
+from facegate.vision.align import STORED
 from facegate.vision.view import View
-
-STORED: Final = surrounded(WIDE, 8)
-"""The alignment with the border that the twins' augmentation wants."""
 
 MOST_PICTURES: Final = 5000
 """Of photos and of frames: 384 MB each. With many users each gives fewer, the newest."""
@@ -57,7 +54,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What a run learns from. Pictures are aligned crops with a border (`STORED`), uint8 (n, 160, 160, 3).
+    """What a run learns from. Pictures are aligned crops with a border (`align.STORED`), uint8 (n, 160, 160, 3).
 
     Attributes:
         users: Slugs.
