@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegate.siamese.shapes import CompanionShape
+from facegate.vision.align import edge_around
 
 LEVELS: Final = 63
 """Largest whole number of a weight that is multiplied as one."""
@@ -42,10 +43,7 @@ def middle(pixels: Tensor, side: int) -> Tensor:
     Raises:
         ValueError: They are smaller than that, or have no middle.
     """
-    edge, odd = divmod(pixels.shape[-1] - side, 2)
-    if edge < 0 or odd:
-        msg = f"crops of {pixels.shape[-1]} pixels have no middle of {side}"
-        raise ValueError(msg)
+    edge = edge_around(side, pixels.shape[-1])
     return pixels[:, :, edge : edge + side, edge : edge + side] if edge else pixels
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facegate.siamese.companion import GREY, Companion, WholeConv, WholePReLU
 from facegate.siamese.networks import InvertedResidual, SqueezeExcite, Trunk
+from facegate.vision.align import edge_around
 
 COMPANION: Final = "companion."
 """What the names of a companion's weights begin with."""
@@ -102,7 +103,7 @@ class Graph:
         """Add what cuts the middle out of crops, if they are larger."""
         if given == side:
             return crops
-        edge = (given - side) // 2
+        edge = edge_around(side, given)
         places = (np.array([at] * 2, np.int64) for at in (edge, edge + side))
         start, end = (self.named(f"{side}.{name}", at) for name, at in zip(("start", "end"), places, strict=True))
         return self.node("Slice", crops, start, end, self.named(f"{side}.axes", np.array([2, 3], np.int64)))

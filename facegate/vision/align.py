@@ -61,12 +61,27 @@ WIDE: Final = surrounded(ALIGNMENT, 8)
 STORED: Final = surrounded(WIDE, 8)
 
 
+def edge_around(side: int, shown: int) -> int:
+    """Return how many pixels lie on each side of the middle `side` of `shown`.
+
+    Raises:
+        ValueError: It shows less than that, or has no middle.
+    """
+    edge, odd = divmod(shown - side, 2)
+    if edge < 0 or odd:
+        raise ValueError(f"crops of {shown} pixels have no middle of {side}")
+    return edge
+
+
 def middle_of(crops: NDArray[np.uint8], side: int = ALIGNMENT.size) -> NDArray[np.uint8]:
     """Return the middle of crops that show as much or more, (..., s, s, 3) -> (..., side, side, 3).
 
     The aligned face lies in the middle of whatever shows more of it.
+
+    Raises:
+        ValueError: They are smaller than that, or have no middle.
     """
-    edge = (crops.shape[-2] - side) // 2
+    edge = edge_around(side, crops.shape[-2])
     return crops[..., edge : edge + side, edge : edge + side, :]
 
 

@@ -130,3 +130,9 @@ def test_the_aligned_face_lies_in_the_middle_of_what_shows_more_of_it(shown):
     more = align(picture, landmarks, shown)
     assert np.abs(middle_of(more).astype(int) - align(picture, landmarks)).max() <= 1  # sampled from another corner
     assert middle_of(np.stack([more, more]), 100).shape == (2, 100, 100, 3)
+
+
+@pytest.mark.parametrize("side", [141, 146])
+def test_crops_without_the_middle_that_is_wanted_are_refused(side):
+    with pytest.raises(ValueError, match="have no middle"):
+        middle_of(np.zeros((144, 144, 3), np.uint8), side)
