@@ -175,3 +175,11 @@ def test_a_file_of_another_network_is_refused(content, tmp_path):
         onnx.save(helper.make_model(helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g", [], [])), path)
     with pytest.raises(UnusableInputError, match="no network of SFace's shape"):
         read_sface(path, SHORT)
+
+
+def test_a_channel_far_below_zero_of_which_little_comes_through_does_not_make_the_others_coarse():
+    chain = small_chain()
+    chain.layers[0].weight[0].mul_(30)
+    chain.layers[0].bias[0] = -20.0
+    chain.layers[0].slope[0] = -0.01
+    assert alike_to(chain, quickened(chain, pixels(CROPS))) > 0.988
