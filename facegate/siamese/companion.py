@@ -258,9 +258,12 @@ class Companion(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, d, 1, 1)."""
-        x = self.seen(pixels)
-        for number in range(len(self.layers)):
-            x = self.after(number, x)
+        return self.onward(0, self.seen(pixels))
+
+    def onward(self, number: int, x: Tensor) -> Tensor:
+        """Take what layer `number` is given, (n, c, h, w), to the end: (n, d, 1, 1)."""
+        for later in range(number, len(self.layers)):
+            x = self.after(later, x)
         return self.values(x)
 
     def settle(self) -> None:

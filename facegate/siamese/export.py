@@ -6,7 +6,7 @@ A PReLU of one slope is written as LeakyRelu: bit-equal, and 2.4 times as fast, 
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -40,19 +40,37 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool =
     seen = graph.trunk("crops", trunk)  # (n, f, 1, 1)
     flat = graph.node("Flatten", graph.conv(seen, trunk.embed), axis=1)
     graph.nodes.append(helper.make_node("LpNormalization", [flat], ["templates"], axis=1, p=2))
-    size, dimension = trunk.shape.crop, trunk.shape.dimension
-    outputs = [helper.make_tensor_value_info("templates", TensorProto.FLOAT, ["n", dimension])]
+    outputs = [helper.make_tensor_value_info("templates", TensorProto.FLOAT, ["n", trunk.shape.dimension])]
     if features:
         graph.nodes.append(helper.make_node("Flatten", [seen], ["features"], axis=1))
         outputs.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", trunk.shape.features]))
+    _write(graph, trunk.shape.crop, outputs, path)
+
+
+def write_beginning(trunk: Trunk, layers: int, path: Path) -> None:
+    """Write what comes before a companion's layer `layers`: outputs `own`, (n, head, 1, 1), and `map`, (n, c, h, w).
+
+    Raises:
+        ValueError: The trunk has no companion.
+    """
+    if trunk.companion is None:
+        msg = "no companion"
+        raise ValueError(msg)
+    graph, shape = Graph(np.float32), trunk.shape
+    own = graph.summary("crops", trunk)
+    seen = graph.middle("crops", shape.crop, trunk.companion.shape.crop)
+    given = graph.chain(seen, trunk.companion, layers)
+    graph.nodes += [helper.make_node("Identity", [x], [name]) for x, name in ((own, "own"), (given, "map"))]
+    maps = ["n", None, None, None]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, maps) for name in ("own", "map")]
+    _write(graph, shape.crop, outputs, path)
+
+
+def _write(graph: Graph, crop: int, outputs: Sequence[Any], path: Path) -> None:
+    """Write a network that sees crops of so many pixels."""
+    crops = helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["n", 3, crop, crop])
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "twin",
-            [helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["n", 3, size, size])],
-            outputs,
-            graph.weights,
-        ),
+        helper.make_graph(graph.nodes, "twin", [crops], outputs, graph.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="facegate",

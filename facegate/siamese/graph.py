@@ -86,6 +86,14 @@ class Graph:
 
     def trunk(self, crops: str, trunk: Trunk) -> str:
         """Add all up to what the projection head sees, (n, f, 1, 1)."""
+        own = self.summary(crops, trunk)
+        if trunk.companion is None:
+            return own
+        chain = self.chain(self.middle(crops, trunk.shape.crop, trunk.companion.shape.crop), trunk.companion)
+        return self.node("Concat", own, self.values(chain, trunk.companion), axis=1)
+
+    def summary(self, crops: str, trunk: Trunk) -> str:
+        """Add the trunk's own features, (n, head, 1, 1)."""
         seen = self.middle(crops, trunk.shape.crop, trunk.shape.size)
         x = self.node("Mul", seen, self.constant(trunk.in_scale.numpy()))
         x = self.node("Add", x, self.constant(trunk.in_shift.numpy()))
@@ -93,11 +101,7 @@ class Graph:
         x = self.prelu(self.conv(x, trunk.dw0), trunk.act1)
         for block in trunk.blocks:
             x = self.block(x, block)
-        own = self.conv(self.prelu(self.conv(x, trunk.head), trunk.act2), trunk.gdw)
-        if trunk.companion is None:
-            return own
-        seen = self.middle(crops, trunk.shape.crop, trunk.companion.shape.crop)
-        return self.node("Concat", own, self.companion(seen, trunk.companion), axis=1)
+        return self.conv(self.prelu(self.conv(x, trunk.head), trunk.act2), trunk.gdw)
 
     def middle(self, crops: str, given: int, side: int) -> str:
         """Add what cuts the middle out of crops, if they are larger."""
@@ -108,8 +112,11 @@ class Graph:
         start, end = (self.named(f"{side}.{name}", at) for name, at in zip(("start", "end"), places, strict=True))
         return self.node("Slice", crops, start, end, self.named(f"{side}.axes", np.array([2, 3], np.int64)))
 
-    def companion(self, crops: str, companion: Companion) -> str:
-        """Add the companion. ONNX Runtime finds the convolutions between two roundings and multiplies whole numbers."""
+    def chain(self, crops: str, companion: Companion, layers: int | None = None) -> str:
+        """Add a companion's first layers, or all up to its last map.
+
+        ONNX Runtime finds the convolutions between two roundings and multiplies whole numbers.
+        """
         shape = companion.shape
         scales = np.array([1, 1, shape.face / shape.crop, shape.face / shape.crop], np.float32)
         x = self.node(
@@ -125,8 +132,12 @@ class Graph:
         before, after = shape.border
         pads = self.named("border", np.array([0, 0, before, before, 0, 0, after, after], np.int64))
         x = self.node("DequantizeLinear", self.node("Pad", whole, pads, grey), step, grey)
-        for number, (layer, bend) in enumerate(companion.stages()):
+        for number, (layer, bend) in enumerate(companion.stages()[:layers]):
             x = self.bent(self.whole_conv(x, layer, f"{number}", companion.came(number)), bend, f"{number}")
+        return x
+
+    def values(self, x: str, companion: Companion) -> str:
+        """Add what turns its last map into values of the template."""
         return self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")
 
     def whole_conv(self, x: str, layer: WholeConv, name: str, came: Tensor | None = None) -> str:

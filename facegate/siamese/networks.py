@@ -142,7 +142,11 @@ class Trunk(nn.Module):
 
     def values(self, pixels: Tensor) -> Tensor:
         """Return the values of a template before they are brought to unit length: (n, 3, s, s) -> (n, d)."""
-        y: Tensor = self.embed(self.features(pixels))
+        return self.projected(self.features(pixels))
+
+    def projected(self, *features: Tensor) -> Tensor:
+        """Project features that lie side by side, (n, .., 1, 1) each: (n, d)."""
+        y: Tensor = self.embed(torch.cat(features, 1))
         return y.flatten(1)
 
     def forward(self, pixels: Tensor) -> Tensor:

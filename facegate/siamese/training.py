@@ -5,7 +5,8 @@ several processes draw the same batch and take a part each. What is written lies
 (arrays only, read with `weights_only`), and `log.jsonl`, a line now and then.
 Start and companion learn together, each held to its own teacher, and to tell people apart by the sum of their scores;
 or the start stays, and its companion learns to stand beside it; or a start learns alone. Of a start alone the first
-blocks may stay: they see edges and colours, and without them a picture costs a third.
+blocks may stay: they see edges and colours, and without them a picture costs a third. Where the start stays beside a
+companion, it and the companion's layers that stay run in ONNX Runtime on a processor.
 On a GPU the student learns there, while as many workers as there are cores augment: 1.3 ms of a core a picture.
 """
 
@@ -31,6 +32,7 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
+from facegate.siamese.settled import Settled
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
@@ -100,6 +102,7 @@ class Run:
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
         if self.student.companion is not None:
             self.student.companion.fused = recipe.fused
+        self._settled: Settled | None = None
         self.head = _head(collection, recipe, start.shape.dimension).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
@@ -138,6 +141,8 @@ class Run:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         recipe, gpu = self.recipe, self._team.device.type == "cuda"
+        if self.student.companion is not None and not recipe.together and not gpu:
+            self._settled = Settled(self.student, recipe.frozen)
         cv2.setNumThreads(1)  # a worker is a fork, and OpenCV's threads do not come along
         loader: DataLoader[Batch] = DataLoader(
             Batches(self._collection, recipe, self._team),
@@ -212,10 +217,13 @@ class Run:
 
     def _templates(self, crops: Tensor) -> Tensor:
         """(m, 3, s, s) uint8 -> (m, d), unit length."""
-        x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            x = self.student.values(x)  # what lies before the first weight that learns keeps nothing for the way back
-        return nn.functional.normalize(x.float(), dim=1)
+            if self._settled is not None and self.student.companion is not None:
+                own, seen = self._settled.given(crops)
+                values = self.student.projected(own, self.student.companion.onward(self.recipe.frozen, seen))
+            else:
+                values = self.student.values(crops.float().to(memory_format=torch.channels_last))
+        return nn.functional.normalize(values.float(), dim=1)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -129,9 +129,8 @@ def test_a_run_with_a_companion_that_was_stopped_while_it_rounded_goes_on_as_if_
 
 @pytest.mark.parametrize(("rounded", "wanted"), [(0.0, 6), (0.5, 3), (1.0, 0)])
 def test_a_companion_computes_in_whole_numbers_from_a_step_on(tmp_path, rounded, wanted):
-    run, seen = Run(with_companion(), lesson(), replace(RECIPE, rounded=rounded), tmp_path), []
-    run.student.companion.register_forward_pre_hook(lambda companion, _: seen.append(companion.rounds))
-    run.train(lambda _: None)
+    run, seen = Run(with_companion(), lesson(), replace(RECIPE, rounded=rounded, every=1), tmp_path), []
+    run.train(lambda _: seen.append(run.student.companion.rounds))
     assert seen == [False] * (6 - wanted) + [True] * wanted
     assert run.averaged.companion.rounds  # whatever it learnt as, it is used in whole numbers
 
