@@ -112,6 +112,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
 
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
+    if anew and companion is None:
+        raise UnusableInputError("--companion-anew makes one of SFace", "Give its ONNX file too (--companion)")
     require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
     if fused:
         require_compiler()

@@ -147,6 +147,7 @@ def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data,
         ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--teacher-weight", "0.5"],
         ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--start-does-not-teach"],
         ["--start", "none", "--frozen", "16"],
+        ["--start", "none", "--companion-anew"],
     ):
         assert run([*common, *options]) == 2, options
         told = capsys.readouterr()
