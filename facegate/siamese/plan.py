@@ -22,7 +22,8 @@ class Recipe:
         together: Beside a companion the start learns, too; or it stays as it is. Scores are those of both either way.
         frozen: So many first blocks of a start that learns alone, and all before them, stay as they are; where there is
             a companion, so many of its first layers.
-        rounded: From this share of the steps on a companion computes as in whole numbers.
+        rounded: From this share of the steps on a companion computes as in whole numbers; on a processor, beside a
+            start that stays, its frozen layers do from the first step on.
         fused: A companion's PReLUs are compiled, which takes a C++ compiler: faster, and rounded less in bfloat16.
         doors: Share of pictures that are augmented as at a door.
         masked: Share of the others that wear a mask; all of them are shifted a little, and else as they are.

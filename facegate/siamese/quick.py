@@ -11,7 +11,6 @@ all that ships. What is lost is kept small in four ways, none of which changes w
   nearly alike, and an edge filter whose weights are rounded one by one answers to plain skin. (Nagel and others, "Up or
   Down? Adaptive Rounding for Post-Training Quantization", ICML 2020, say why; here single steps up or down are taken
   for as long as one helps.) The bias takes up what is lost in the mean.
-
 * A layer's step and zero are those that err least behind its PReLU, in the channels that the next layer listens to.
 
 That needs no labels: faces as they are and as at a door, a few hundred.
