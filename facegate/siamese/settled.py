@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegate.inference import open_network
+from facegate.siamese.companion import middle
 from facegate.siamese.export import write_beginning
 from facegate.siamese.networks import Trunk
 
@@ -32,8 +33,13 @@ class Settled:
             file = Path(folder) / "beginning.onnx"
             write_beginning(trunk, layers, file)
             self._session = open_network(file, torch.get_num_threads())
+        self._side = trunk.shape.crop
 
     def given(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn crops uint8 (n, 3, s, s) into the trunk's own features (n, head, 1, 1), and what the next layer sees."""
-        own, seen = self._session.run(["own", "map"], {"crops": crops.float().numpy()})
+        """Turn crops uint8 (n, 3, s, s) into the trunk's own features (n, head, 1, 1), and what the next layer sees.
+
+        Of crops that are larger than the trunk wants them it sees the middle.
+        """
+        pixels = middle(crops, self._side).float().contiguous().numpy()
+        own, seen = self._session.run(["own", "map"], {"crops": pixels})
         return torch.from_numpy(own), torch.from_numpy(seen).to(memory_format=torch.channels_last)

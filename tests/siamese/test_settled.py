@@ -10,7 +10,7 @@ from tests.siamese.small_trunks import BOTH, CROPS, LARGE, SURROUNDED, pixels, s
 
 
 @pytest.mark.parametrize("layers", [0, 1, 4, 7])
-@pytest.mark.parametrize(("shape", "crops"), [(BOTH, CROPS), (SURROUNDED, LARGE)])
+@pytest.mark.parametrize(("shape", "crops"), [(BOTH, CROPS), (BOTH, LARGE), (SURROUNDED, LARGE)])
 def test_what_stays_says_in_onnx_runtime_what_it_says_in_torch(shape, crops, layers):
     trunk = small_trunk(3, shape)
     own, seen = Settled(trunk, layers).given(torch.from_numpy(crops.transpose(0, 3, 1, 2)))
