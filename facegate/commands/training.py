@@ -112,9 +112,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
 
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
-    if anew and companion is None:
-        raise UnusableInputError("--companion-anew makes one of SFace", "Give its ONNX file too (--companion)")
-    require_one_way(start, companion, teacher or (), frozen, default_teaching=start_teaches and teacher_weight == 1)
+    as_usual = start_teaches and teacher_weight == 1
+    require_one_way(start, companion, teacher or (), frozen, anew=anew, default_teaching=as_usual)
     if fused:
         require_compiler()
     trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
@@ -150,13 +149,21 @@ def train(  # noqa: PLR0917 - typer passes options by name
 
 
 def require_one_way(
-    start: str, companion: Path | None, teachers: Sequence[Path], frozen: int | None, *, default_teaching: bool
+    start: str,
+    companion: Path | None,
+    teachers: Sequence[Path],
+    frozen: int | None,
+    *,
+    anew: bool,
+    default_teaching: bool,
 ) -> None:
     """Refuse options that contradict one another.
 
     Raises:
         UnusableInputError: They do.
     """
+    if anew and companion is None:
+        raise UnusableInputError("--companion-anew makes one of SFace", "Give its ONNX file too (--companion)")
     if companion and start == NOTHING:
         raise UnusableInputError("A companion learns beside a start, and --start none is none", "Leave out --companion")
     if companion and teachers:

@@ -128,8 +128,13 @@ class WholePReLU(nn.Module):
         self.register_buffer("step", torch.tensor(1 / TOP))
         self.register_buffer("zero", torch.tensor(0.0))
 
+    def spread(self, step: float, zero: int) -> None:
+        """Choose what a byte stands for."""
+        self.step.fill_(step)
+        self.zero.fill_(zero)
+
     def apply_to(self, x: Tensor, *, rounds: bool, fused: bool = False) -> Tensor:
-        """Bend maps (n, c, h, w)."""
+        """Bend maps (n, c, h, w), or places of them (n, c)."""
         slope, step, zero = (value.to(x.dtype) for value in (self.slope, self.step, self.zero))
         if rounds:
             return cast("Tensor", _Rounded.apply(x, slope, (step, zero), fused))  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.companion import WholeConv
+from facegate.siamese.companion import Companion, WholeConv
 from facegate.siamese.graph import COMPANION, Graph, fill_companion
 from facegate.siamese.networks import Trunk
 from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape
@@ -47,19 +47,15 @@ def write_onnx(trunk: Trunk, path: Path, *, features: bool = False, half: bool =
     _write(graph, trunk.shape.crop, outputs, path)
 
 
-def write_beginning(trunk: Trunk, layers: int, path: Path) -> None:
-    """Write what comes before a companion's layer `layers`: outputs `own`, (n, head, 1, 1), and `map`, (n, c, h, w).
+def write_beginning(trunk: Trunk, companion: Companion, layers: int, path: Path) -> None:
+    """Write a trunk without what its companion's layer `layers` and later ones do.
 
-    Raises:
-        ValueError: The trunk has no companion.
+    Outputs: `own`, the trunk's own features, (n, head, 1, 1), and `map`, what that layer is given, (n, c, h, w).
     """
-    if trunk.companion is None:
-        msg = "no companion"
-        raise ValueError(msg)
     graph, shape = Graph(np.float32), trunk.shape
     own = graph.summary("crops", trunk)
-    seen = graph.middle("crops", shape.crop, trunk.companion.shape.crop)
-    given = graph.chain(seen, trunk.companion, layers)
+    seen = graph.middle("crops", shape.crop, companion.shape.crop)
+    given = graph.chain(seen, companion, layers)
     graph.nodes += [helper.make_node("Identity", [x], [name]) for x, name in ((own, "own"), (given, "map"))]
     maps = ["n", None, None, None]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, maps) for name in ("own", "map")]

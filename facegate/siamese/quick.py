@@ -135,20 +135,17 @@ def _spread_over_bytes(bend: WholePReLU, given: Tensor, heard: Tensor, draw: tor
     little through, would make the steps of all others coarse: it is cut off sooner than what lies above.
     """
     some = _places(given, _drawn_places(given, VALUES // given.shape[1], draw)).float()
-    real = torch.where(some > 0, some, some * bend.slope)
-    ordered = some.flatten().sort().values
-    least = math.inf
+    real, ordered = bend.apply_to(some, rounds=False), some.flatten().sort().values
+    least, best = math.inf, (1 / TOP, 0)
     for kept_above, kept_below in itertools.product(KEPT_ABOVE, KEPT_BELOW):
         above = float(ordered[round(kept_above * (len(ordered) - 1))].clamp_min(LEAST_RANGE))
         below = float(-ordered[round((1 - kept_below) * (len(ordered) - 1))].clamp_max(0))
-        step, zero = (above + below) / TOP, round(TOP * below / (above + below))
-        whole = (some / step).round_().clamp_(-zero, TOP - zero)
-        bent = torch.maximum(whole, (whole * bend.slope).round_()).mul_(step)
-        wrong = float((bent - real).square_().mean(0) @ heard)
+        tried = (above + below) / TOP, round(TOP * below / (above + below))
+        bend.spread(*tried)
+        wrong = float((bend.apply_to(some, rounds=True) - real).square_().mean(0) @ heard)
         if wrong < least:
-            least = wrong
-            bend.step.fill_(step)
-            bend.zero.fill_(zero)
+            least, best = wrong, tried
+    bend.spread(*best)
 
 
 def _places(maps: Tensor, at: Tensor) -> Tensor:

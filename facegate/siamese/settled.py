@@ -29,17 +29,23 @@ class Settled:
         Raises:
             ValueError: The trunk has no companion.
         """
+        if trunk.companion is None:
+            msg = "no companion"
+            raise ValueError(msg)
+        self._companion = trunk.companion
         with TemporaryDirectory() as folder:
             file = Path(folder) / "beginning.onnx"
-            write_beginning(trunk, layers, file)
+            write_beginning(trunk, trunk.companion, layers, file)
             self._session = open_network(file, torch.get_num_threads())
-        self._side = trunk.shape.crop
+        self._trunk, self._layers = trunk, layers
 
-    def given(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn crops uint8 (n, 3, s, s) into the trunk's own features (n, head, 1, 1), and what the next layer sees.
+    def values(self, pixels: Tensor) -> Tensor:
+        """Return what `Trunk.values` does, (n, 3, s, s) -> (n, d); the way back ends where the first layer learns."""
+        own, seen = self.given(pixels)
+        return self._trunk.projected(own, self._companion.onward(self._layers, seen))
 
-        Of crops that are larger than the trunk wants them it sees the middle.
-        """
-        pixels = middle(crops, self._side).float().contiguous().numpy()
-        own, seen = self._session.run(["own", "map"], {"crops": pixels})
+    def given(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the trunk's own features (n, head, 1, 1), and what the first layer that learns sees (n, c, h, w)."""
+        crops = middle(pixels, self._trunk.shape.crop).contiguous().numpy()
+        own, seen = self._session.run(["own", "map"], {"crops": crops})
         return torch.from_numpy(own), torch.from_numpy(seen).to(memory_format=torch.channels_last)

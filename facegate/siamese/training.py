@@ -102,7 +102,7 @@ class Run:
         self.averaged = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
         if self.student.companion is not None:
             self.student.companion.fused = recipe.fused
-        self._settled: Settled | None = None
+        self._sees: Trunk | Settled = self.student
         self.head = _head(collection, recipe, start.shape.dimension).to(device)
         learning = [weight for weight in self.student.parameters() if weight.requires_grad]
         self._learning = [*learning, *self.head.parameters()]
@@ -142,7 +142,7 @@ class Run:
         self._folder.mkdir(parents=True, exist_ok=True)
         recipe, gpu = self.recipe, self._team.device.type == "cuda"
         if self.student.companion is not None and not recipe.together and not gpu:
-            self._settled = Settled(self.student, recipe.frozen)
+            self._sees = Settled(self.student, recipe.frozen)
         cv2.setNumThreads(1)  # a worker is a fork, and OpenCV's threads do not come along
         loader: DataLoader[Batch] = DataLoader(
             Batches(self._collection, recipe, self._team),
@@ -217,12 +217,11 @@ class Run:
 
     def _templates(self, crops: Tensor) -> Tensor:
         """(m, 3, s, s) uint8 -> (m, d), unit length."""
+        x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            if self._settled is not None and self.student.companion is not None:
-                own, seen = self._settled.given(crops)
-                values = self.student.projected(own, self.student.companion.onward(self.recipe.frozen, seen))
-            else:
-                values = self.student.values(crops.float().to(memory_format=torch.channels_last))
+            values = self._sees.values(
+                x
+            )  # what lies before the first weight that learns keeps nothing for the way back
         return nn.functional.normalize(values.float(), dim=1)
 
     @torch.no_grad()

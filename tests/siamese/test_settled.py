@@ -13,7 +13,7 @@ from tests.siamese.small_trunks import BOTH, CROPS, LARGE, SURROUNDED, pixels, s
 @pytest.mark.parametrize(("shape", "crops"), [(BOTH, CROPS), (BOTH, LARGE), (SURROUNDED, LARGE)])
 def test_what_stays_says_in_onnx_runtime_what_it_says_in_torch(shape, crops, layers):
     trunk = small_trunk(3, shape)
-    own, seen = Settled(trunk, layers).given(torch.from_numpy(crops.transpose(0, 3, 1, 2)))
+    own, seen = Settled(trunk, layers).given(pixels(crops))
     with torch.no_grad():
         assert torch.allclose(own, trunk.summary(pixels(crops)), atol=1e-5)
         through, alone = trunk.companion.onward(layers, seen), trunk.companion(pixels(crops))
@@ -45,6 +45,6 @@ def _in_torch(_, crops):
 
 
 def test_nothing_of_what_stays_is_kept_for_the_way_back():
-    own, seen = Settled(small_trunk(3, BOTH), 2).given(torch.from_numpy(CROPS.transpose(0, 3, 1, 2)))
+    own, seen = Settled(small_trunk(3, BOTH), 2).given(pixels(CROPS))
     assert not own.requires_grad
     assert not seen.requires_grad
