@@ -95,7 +95,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
     look_every: Annotated[int, typer.Option("--look-every", min=0, help="Steps between looks at held-out.")] = 1000,
     share: Annotated[
-        float | None, typer.Option("--share", min=0.0, max=1.0, help="From start to trained; else chosen on held-out.")
+        float | None, typer.Option("--share", min=0.0, max=2.0, help="From start to trained; else chosen on held-out.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -113,7 +113,7 @@ def train(  # noqa: PLR0917 - typer passes options by name
     use_threads(threads)
     began, left_out = time.monotonic(), losses_left_out(without or ())
     as_usual = start_teaches and teacher_weight == 1
-    require_one_way(start, companion, teacher or (), frozen, anew=anew, default_teaching=as_usual)
+    require_one_way(start, companion, teacher or (), frozen, share, anew=anew, default_teaching=as_usual)
     if fused:
         require_compiler()
     trunk, chain = begun(start, seed, goes_on=companion is not None), read_sface(companion) if companion else None
@@ -153,6 +153,7 @@ def require_one_way(
     companion: Path | None,
     teachers: Sequence[Path],
     frozen: int | None,
+    share: float | None,
     *,
     anew: bool,
     default_teaching: bool,
@@ -173,6 +174,8 @@ def require_one_way(
         raise UnusableInputError("Start and SFace teach a part each, and count in full", mend)
     if companion is None and (frozen or 0) > BLOCKS:
         raise UnusableInputError(f"--frozen {frozen} is more than the start's {BLOCKS} blocks", "Give fewer")
+    if companion is None and (share or 0) > 1:
+        raise UnusableInputError(f"--share {share} lies beyond what was trained", "Give 1 at most")
 
 
 def losses_left_out(without: Sequence[str]) -> set[str]:

@@ -215,7 +215,7 @@ class WholeConv(nn.Conv2d):
 
 
 class Companion(nn.Module):
-    """Pixels float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d, 1, 1), not of unit length.
+    """Pixels float32 (n, 3, s, s), blue, green, red, 0 to 255 -> float32 (n, d, 1, 1), of unit length if it is even.
 
     Attributes:
         rounds: It computes as in whole numbers; switched off only at the beginning of its training.
@@ -259,7 +259,8 @@ class Companion(nn.Module):
 
     def values(self, x: Tensor) -> Tensor:
         """Turn the last map into values of the template: (n, c, m, m) -> (n, d, 1, 1)."""
-        return self.last.apply_to(self.narrow.apply_to(x, rounds=self.rounds), rounds=self.rounds)
+        y = self.last.apply_to(self.narrow.apply_to(x, rounds=self.rounds), rounds=self.rounds)
+        return functional.normalize(y, dim=1) if self.shape.even else y
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, d, 1, 1)."""

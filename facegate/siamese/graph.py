@@ -138,7 +138,8 @@ class Graph:
 
     def values(self, x: str, companion: Companion) -> str:
         """Add what turns its last map into values of the template."""
-        return self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")
+        y = self.whole_conv(self.whole_conv(x, companion.narrow, "narrow"), companion.last, "last")
+        return self.node("LpNormalization", y, axis=1, p=2) if companion.shape.even else y
 
     def whole_conv(self, x: str, layer: WholeConv, name: str, came: Tensor | None = None) -> str:
         """Add a convolution with whole weights; what comes in has steps of `came`, or is float, as the product then."""

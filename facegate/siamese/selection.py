@@ -37,6 +37,8 @@ CHANCE: Final = 2.0
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 WAYS: Final = SHARES
 """How far a start goes that learnt beside its companion."""
+COMPANION_SHARES: Final = (*SHARES, 1.2, 1.5)
+"""What a companion may weigh: behind masks it is the better of the two."""
 Point = tuple[float, float]
 """A share, and a way."""
 TARGET_FMR: Final = 1e-3
@@ -112,8 +114,9 @@ def choose(
         seed: Of what happens to their pictures.
         wanted: The share that was chosen elsewhere; it leads, and the start alone stands beside it.
     """
-    ways = WAYS if trained.companion is not None and moved(start, trained) else (0.0,)
-    points = [(share, way) for way in ways for share in SHARES] if wanted is None else [(wanted, ways[-1]), (0.0, 0.0)]
+    beside = trained.companion is not None
+    ways, shares = WAYS if beside and moved(start, trained) else (0.0,), COMPANION_SHARES if beside else SHARES
+    points = [(share, way) for way in ways for share in shares] if wanted is None else [(wanted, ways[-1]), (0.0, 0.0)]
     candidates = compared(candidate_templates(start, trained, points), points, sources, seed)
     return ranked(candidates) if wanted is None else candidates
 

@@ -33,6 +33,8 @@ class CompanionShape:
         pairs: Channels and stride of each depthwise and pointwise convolution that follow.
         narrow: Channels that the last map is narrowed to.
         dimension: Values of the template that are its own.
+        even: They are brought to unit length before they stand beside the trunk's, which are as long as they come: a
+            face that is half hidden gives shorter ones, so that the companion counts more where it knows more.
     """
 
     side: int
@@ -42,6 +44,7 @@ class CompanionShape:
     pairs: tuple[tuple[int, int], ...]
     narrow: int
     dimension: int
+    even: bool = False
 
     @property
     def border(self) -> tuple[int, int]:
@@ -135,7 +138,7 @@ In SFace's own alignment a face is smaller than in the start's: its eyes are 35 
 pixels 41. This one sees the start's crop, smaller, in a grey border.
 """
 
-SFACE: Final = replace(SFACE_IN_GREY, crop=144, face=117)
+SFACE: Final = replace(SFACE_IN_GREY, crop=144, face=117, even=True)
 """The same, and what is around the face in the place of grey: hair, ears and neck, as SFace knew it."""
 
 

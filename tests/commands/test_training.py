@@ -148,6 +148,7 @@ def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data,
         ["--start", "nowhere.npz", "--companion", "nowhere.onnx", "--start-does-not-teach"],
         ["--start", "none", "--frozen", "16"],
         ["--start", "none", "--companion-anew"],
+        ["--start", "none", "--share", "1.2"],
     ):
         assert run([*common, *options]) == 2, options
         told = capsys.readouterr()

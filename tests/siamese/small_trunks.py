@@ -14,8 +14,8 @@ from facegate.siamese.weights import checkpoint_of, load_checkpoint
 SMALL = TrunkShape(32, 8, (BlockShape(8, 16, 8, 2, 4), BlockShape(8, 16, 8, 1, 4)), 32, 24)
 SHORT = CompanionShape(28, 32, 24, 8, ((12, 1), (16, 2), (24, 2)), 16, 12)
 BOTH = accompanied_by(SMALL, SHORT)
-SURROUNDED = accompanied_by(SMALL, replace(SHORT, crop=40, face=35))
-"""Its companion sees what is around the face, and not all of that."""
+SURROUNDED = accompanied_by(SMALL, replace(SHORT, crop=40, face=35, even=True))
+"""Its companion sees what is around the face, and not all of that; its values are of unit length."""
 
 
 def small_trunk(seed=0, shape=SMALL):

@@ -1,5 +1,6 @@
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, WholeConv, WholePReLU, middle
+from facegate.siamese.companion import GREY, LEVELS, STORED, TOP, Companion, WholeConv, WholePReLU, middle
 from tests.siamese.small_trunks import CROPS, LARGE, SURROUNDED, pixels, small_companion
 
 WEIGHTS = arrays.arrays(np.float32, (4, 3, 1, 1), elements=st.floats(-8, 8, width=16))
@@ -89,6 +90,16 @@ def test_what_is_around_the_face_is_seen_in_the_place_of_grey():
     assert companion.shape.border == (-3, -4)
     resized = torch.nn.functional.interpolate(pixels(LARGE), size=(35, 35), mode="bilinear", align_corners=False)
     assert torch.equal(companion.seen(pixels(LARGE)), ((resized.round() - 128) / 128)[:, :, 3:31, 3:31])
+
+
+def test_values_of_an_even_companion_are_those_of_another_at_unit_length():
+    one = small_companion(shape=SURROUNDED.companion)
+    other = Companion(replace(one.shape, even=False)).eval()
+    other.load_state_dict(one.state_dict())
+    even, uneven = (each(pixels(LARGE)).flatten(1) for each in (one, other))
+    assert torch.allclose(even.norm(dim=1), torch.ones(len(LARGE)))
+    assert torch.allclose(even, uneven / uneven.norm(dim=1, keepdim=True), atol=1e-6)
+    assert not torch.allclose(even, uneven, atol=1e-2)
 
 
 def test_of_a_larger_crop_a_companion_sees_the_middle():

@@ -14,7 +14,7 @@ from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.recipe import Place
 from facegate.siamese.selection import (
-    SHARES,
+    COMPANION_SHARES,
     WAYS,
     Candidate,
     candidate_templates,
@@ -143,7 +143,7 @@ def test_start_and_companion_come_out_as_far_and_as_heavy_as_held_out_people_cho
     plan = replace(PLAN, companion=True, together=True)
     trained, _ = train(place, plan=plan, teachers=teachers, chain=small_chain())
     points = {(each.share, each.way) for each in trained.candidates}
-    assert points == {(share, way) for share in SHARES for way in WAYS}
+    assert points == {(share, way) for share in COMPANION_SHARES for way in WAYS}
     whole, _ = train(place, plan=plan, teachers=teachers, chain=small_chain(), resume=True, share=0.5)
     assert [(each.share, each.way) for each in whole.candidates] == [(0.5, 1.0), (0.0, 0.0)]
     assert not torch.equal(whole.trunk.gdw.weight, start().gdw.weight)
