@@ -42,7 +42,7 @@ CHECKPOINT: Final = "network.pt"
 CALIBRATION: Final = "calibration.json"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FORMAT: Final = 1
-DEFAULT: Final = "twin-5"
+DEFAULT: Final = "twin-6"
 """Of the models that ship, the one that leads until another is put in charge."""
 
 

@@ -9,7 +9,7 @@ from facegate.settings import load_settings
 from facegate.verifier.library import library_of
 from tests.commands.composites import people_folder
 
-BARE = ["--size", "128", "--template", "reid-0095"]
+BARE = ["--size", "144", "--template", "reid-0095-wide"]
 
 
 @pytest.fixture(autouse=True)

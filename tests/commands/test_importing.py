@@ -95,7 +95,7 @@ def test_scaling_that_blinds_a_network_is_mended_and_told(capsys):
     from facegate.resources import shipped
 
     twin = shipped("models") / "verifier" / DEFAULT / "network.onnx"
-    options = ["--size", "128", "--mean", "127.5", "--std", "127.5", "--template", "reid-0095"]
+    options = ["--size", "144", "--mean", "127.5", "--std", "127.5", "--template", "reid-0095-wide"]
     assert run(["models", "import", "mine", str(twin), *options]) == 0
     assert "taken with --mean 0 --std 1" in capsys.readouterr().err
 

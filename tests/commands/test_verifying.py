@@ -60,7 +60,7 @@ def test_a_network_of_others_is_imported_calibrated_and_activated(folder, capsys
     from facegate.verifier.library import library_of
 
     network = library_of(load_settings()).load().folder / "network.onnx"
-    options = ["--people", str(folder), "--size", "128", "--template", "reid-0095", "--licence", "Apache-2.0"]
+    options = ["--people", str(folder), "--size", "144", "--template", "reid-0095-wide", "--licence", "Apache-2.0"]
     assert run(["models", "import", "other", str(network), *options, "--json"]) == 0
     assert said(capsys)["dimension"] == 384
     assert run(["models", "import", "other", str(network), *options]) == 1

@@ -33,10 +33,11 @@ def nudged(network, seed=0, *, collapsed=False):
 
     model = onnx.load_from_string(network)
     head = model.graph.initializer[-1]
-    values = numpy_helper.to_array(head)
+    stored = numpy_helper.to_array(head).dtype
+    values = numpy_helper.to_array(head).astype(np.float32)
     moved = values + np.random.default_rng(seed).normal(0, 0.02 * values.std(), values.shape)
     moved = np.repeat(values[:1], len(values), axis=0) if collapsed else moved
-    head.CopyFrom(numpy_helper.from_array(moved.astype(values.dtype), head.name))
+    head.CopyFrom(numpy_helper.from_array(moved.astype(stored), head.name))
     return model.SerializeToString()
 
 

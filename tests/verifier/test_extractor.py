@@ -6,7 +6,7 @@ from facegate.errors import NotReadyError
 from facegate.verifier.extractor import ARCFACE, InputContract, OnnxExtractor, normalised, own_contract
 
 
-def crops(count, size=128):
+def crops(count, size=144):
     return np.random.default_rng(count).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
@@ -25,7 +25,7 @@ def test_a_batch_gives_what_single_crops_give(extractor):
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 112, 112, 3), (128, 128, 3), (1, 3, 128, 128), (1, 128, 128, 4)])
+@pytest.mark.parametrize("shape", [(1, 128, 128, 3), (144, 144, 3), (1, 3, 144, 144), (1, 144, 144, 4)])
 def test_crops_of_another_shape_are_refused(extractor, shape):
     with pytest.raises(ValueError, match="crops are uint8"):
         extractor.extract(np.zeros(shape, np.uint8))

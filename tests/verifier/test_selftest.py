@@ -22,7 +22,7 @@ def proof(model):
 
 def test_the_shipped_network_passes_within_a_second(detector, extractor, model, proof):
     started = time.process_time()
-    result = judge(detector, extractor, model.calibration, proof)
+    result = judge(detector, extractor, model.calibration, proof, model.card.contract.alignment)
     assert time.process_time() - started < 1
     assert result.passed
     assert result.lowest_mated > result.threshold > result.highest_non_mated
@@ -49,7 +49,7 @@ def test_swapped_colours_are_caught(detector, model, proof):
         model.folder / NETWORK, model=model.id, contract=replace(model.card.contract, rgb=not model.card.contract.rgb)
     )
     with pytest.raises(NotReadyError, match="fails its self-test"):
-        judge(detector, swapped, model.calibration, proof)
+        judge(detector, swapped, model.calibration, proof, model.card.contract.alignment)
 
 
 def test_wrongly_scaled_pixels_are_caught(detector, model, proof):
@@ -57,7 +57,7 @@ def test_wrongly_scaled_pixels_are_caught(detector, model, proof):
         model.folder / NETWORK, model=model.id, contract=replace(model.card.contract, mean=127.5, std=127.5)
     )
     with pytest.raises(NotReadyError, match="fails its self-test"):
-        judge(detector, scaled, model.calibration, proof)
+        judge(detector, scaled, model.calibration, proof, model.card.contract.alignment)
 
 
 def test_weights_squeezed_into_four_bits_are_caught(detector, model, proof, tmp_path):
@@ -71,7 +71,7 @@ def test_weights_squeezed_into_four_bits_are_caught(detector, model, proof, tmp_
     onnx.save(graph, tmp_path / "network.onnx")
     squeezed = OnnxExtractor(tmp_path / "network.onnx", model=model.id, contract=model.card.contract)
     with pytest.raises(NotReadyError, match="fails its self-test"):
-        judge(detector, squeezed, model.calibration, proof)
+        judge(detector, squeezed, model.calibration, proof, model.card.contract.alignment)
 
 
 def test_crops_cut_for_another_alignment_are_caught(detector, extractor, model, proof):
@@ -81,12 +81,12 @@ def test_crops_cut_for_another_alignment_are_caught(detector, extractor, model, 
 
 
 def test_a_proof_survives_being_written(detector, extractor, model, tmp_path):
-    fresh = prove(detector, extractor)
+    fresh = prove(detector, extractor, model.card.contract.alignment)
     (tmp_path / "proof.json").write_bytes(fresh.document())
     read = read_proof(tmp_path)
     assert (read.landmarks == fresh.landmarks).all()
     assert read.templates == pytest.approx(fresh.templates, abs=1e-4)
-    assert judge(detector, extractor, model.calibration, read).likeness > 0.9999
+    assert judge(detector, extractor, model.calibration, read, model.card.contract.alignment).likeness > 0.9999
 
 
 def test_a_model_without_a_proof_is_not_ready(tmp_path):

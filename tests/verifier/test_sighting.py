@@ -35,7 +35,12 @@ def encoded(pixels, suffix=".png"):
 @pytest.fixture(scope="module")
 def verifier(detector, extractor, model):
     return Verifier(
-        detector=detector, extractor=extractor, calibration=model.calibration, limits=DOOR, clock=StandingClock()
+        detector=detector,
+        extractor=extractor,
+        calibration=model.calibration,
+        limits=DOOR,
+        clock=StandingClock(),
+        alignment=model.card.contract.alignment,
     )
 
 
@@ -53,7 +58,7 @@ def roster(verifier):
         (face, *_) = verifier.detector.detect(picture)
         from facegate.vision.align import align
 
-        templates.append(verifier.extractor.extract(align(picture, face.landmarks)[None])[0])
+        templates.append(verifier.extractor.extract(align(picture, face.landmarks, verifier.alignment)[None])[0])
     assert not len(empty.references)
     return roster_of(
         References(verifier.extractor.model, np.stack(templates), np.arange(3), tuple(person.slug for person in known))

@@ -1,7 +1,7 @@
 """Calibrate a trained twin, on people on whom nothing was trained and nothing was chosen.
 
     python -m models.verifier.recipe.calibrate --data DIR --wrong lfw_known_errors.tsv --work DIR \
-        --folder models/verifier/twin-5 --groups genders.tsv --region India=bollywood33_train ...
+        --folder models/verifier/twin-6 --groups genders.tsv --region India=bollywood33_train ...
 
 `--data` holds `lfw_train`, `lfw_val`, `celeba_train` and `celeba_val`, and the sources of the regions. People are
 compared within LFW and within CelebA only: a stranger at a door comes with the door's own light and camera, so two

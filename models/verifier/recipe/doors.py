@@ -1,6 +1,6 @@
 """What a mask or a door camera costs, with detector and landmarks in the loop: one photo of each pair is spoiled.
 
-    python -m models.verifier.recipe.doors --images DIR --model twin-5 --model open-1 --model sface \
+    python -m models.verifier.recipe.doors --images DIR --model twin-6 --model open-1 --model sface \
         --together open-1,sface
 
 `--images` holds a folder a person. Each photo is looked at three times: as it is, with a mask painted on the

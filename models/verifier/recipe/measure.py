@@ -1,6 +1,6 @@
 """Measure all that a verifier's card says of it, beside others, on the data's `*_val` sets.
 
-    python -m models.verifier.recipe.measure --data DIR --out DIR --model twin-5 --beside open-1 --beside sface --jobs 2
+    python -m models.verifier.recipe.measure --data DIR --out DIR --model twin-6 --beside open-1 --beside sface --jobs 2
 
 `--data` holds the unpacked sets and `lfw_val_pairs.tsv`; `--beside` names installed models, the start first and then
 its teacher. One file of JSON for each command, in `--out`; what lies there is not measured again, so that a second call

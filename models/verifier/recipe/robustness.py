@@ -1,6 +1,6 @@
 """Say what small changes of a picture cost: one photo of each pair is mirrored, shifted, halved, or packed hard.
 
-    python -m models.verifier.recipe.robustness --images DIR --pairs lfw_val_pairs.tsv --model twin-5
+    python -m models.verifier.recipe.robustness --images DIR --pairs lfw_val_pairs.tsv --model twin-6
 
 Our own detector looks at the changed picture, as it would at the door. A line for each change: accuracy with the
 threshold chosen on the other nine of ten folds, FNMR at an FMR of 1e-3, and photos without a face that was found.

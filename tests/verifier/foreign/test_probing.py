@@ -7,7 +7,6 @@ from facegate.errors import UnusableInputError
 from facegate.verifier.extractor import InputContract
 from facegate.verifier.foreign.importing import staged
 from facegate.verifier.foreign.probing import probe
-from facegate.verifier.library import DEFAULT
 from tests.verifier.networks import insightface, of_one_node
 
 ARCFACE = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5)
@@ -37,7 +36,7 @@ def test_a_network_that_takes_one_at_a_time_is_fed_so(tmp_path, detector, batch)
 def test_a_network_that_scales_pixels_itself_is_taken_without_scaling_them_twice(detector):
     from facegate.resources import shipped
 
-    network = shipped("models") / "verifier" / DEFAULT / "network.onnx"
+    network = shipped("models") / "verifier" / "open-1" / "network.onnx"
     twice = InputContract(128, "reid-0095", mean=127.5, std=127.5)
     assert probe(network, twice, detector).contract == InputContract(128, "reid-0095")
 
