@@ -48,7 +48,8 @@ def test_what_stands_for_a_user_is_nearest_to_their_own_faces(learnt, tmp_path):
     house, outcome = learnt
     (tmp_path / "network.onnx").write_bytes(outcome.network)
     session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
-    inner = middle_of(house.photos).transpose(0, 3, 1, 2).astype(np.float32)
+    side = session.get_inputs()[0].shape[-1]
+    inner = middle_of(house.photos, side).transpose(0, 3, 1, 2).astype(np.float32)
     made = session.run(["templates"], {"crops": inner})[0]
     assert np.linalg.norm(outcome.references, axis=1) == pytest.approx(1, abs=1e-5)
     assert ((made @ outcome.references.T).argmax(axis=1) == house.photo_owners).all()
