@@ -219,9 +219,7 @@ class Run:
         """(m, 3, s, s) uint8 -> (m, d), unit length."""
         x = crops.float().to(memory_format=torch.channels_last)
         with torch.autocast(crops.device.type, dtype=torch.bfloat16, enabled=self.recipe.bf16):
-            values = self._sees.values(
-                x
-            )  # what lies before the first weight that learns keeps nothing for the way back
+            values = self._sees.values(x)  # before the first weight that learns nothing is kept for the way back
         return nn.functional.normalize(values.float(), dim=1)
 
     @torch.no_grad()

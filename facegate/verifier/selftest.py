@@ -20,7 +20,7 @@ from facegate.core.comparison import Templates, scores
 from facegate.core.frame import Landmarks, Pixels
 from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import NotReadyError
-from facegate.vision.align import ALIGNMENT, Alignment, align_all
+from facegate.vision.align import Alignment, align_all
 from facegate.vision.composites import people
 
 PROOF: Final = "proof.json"
@@ -85,7 +85,7 @@ def judge(
     extractor: TemplateExtractor,
     calibration: Calibration,
     proof: Proof,
-    alignment: Alignment = ALIGNMENT,
+    alignment: Alignment,
 ) -> SelfTest:
     """Judge the composites; well under a second.
 
@@ -112,7 +112,7 @@ def judge(
     return test
 
 
-def prove(detector: FaceDetector, extractor: TemplateExtractor, alignment: Alignment = ALIGNMENT) -> Proof:
+def prove(detector: FaceDetector, extractor: TemplateExtractor, alignment: Alignment) -> Proof:
     """Write down what a network says of the composites, when its model is made.
 
     Raises:

@@ -18,7 +18,7 @@ from facegate.core.quality import QualityLimits, shortcoming
 from facegate.core.sighting import Milliseconds, Sighting
 from facegate.errors import UnusableInputError
 from facegate.verifier.keepsake import cut_out
-from facegate.vision.align import ALIGNMENT, Alignment, align
+from facegate.vision.align import Alignment, align
 from facegate.vision.decode import MAX_PIXELS, decode
 from facegate.vision.measure import measure
 
@@ -45,7 +45,7 @@ class Verifier:
     calibration: Calibration | None
     limits: QualityLimits
     clock: Clock
-    alignment: Alignment = ALIGNMENT
+    alignment: Alignment
     max_pixels: int = MAX_PIXELS
     timer: Callable[[], float] = time.perf_counter
 
