@@ -29,7 +29,7 @@ NEAREST: Final = 100
 FEWEST: Final = 2 * NEAREST
 """Strangers of whom that many may be taken for the nearest."""
 SLOPE: Final = 1.5
-"""Of the rise over what a reference lacks in commonness. Chosen where groups fare alike: `models/README.md`."""
+"""Of the rise over what a reference lacks in commonness. Chosen where groups fare alike: `models/verifier/tried.md`."""
 ORDINARY: Final = 0.95
 """Share of people who are less common than what counts as ordinary: for nearly all of them something is asked for."""
 BLOCK: Final = 4_096
