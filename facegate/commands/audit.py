@@ -7,7 +7,7 @@ import typer
 from facegate.commands.output import print_json, say
 from facegate.commands.users import AsJson, opened
 
-app = typer.Typer(no_args_is_help=True, help="The chain of decisions.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The chain of decisions.")
 
 
 @app.callback()

@@ -10,7 +10,7 @@ from facegate.commands.output import print_json, say, warn
 from facegate.commands.users import AsJson
 from facegate.settings import Settings, load_settings
 
-app = typer.Typer(no_args_is_help=True, help="The database.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The database.")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facegate.commands.output import print_json, print_table, say
+from facegate.commands.output import has_left, legible, print_json, print_table, say
 from facegate.commands.users import AsJson, opened, readable
 from facegate.core.decision import Outcome, Reason
 from facegate.core.word import CONFIRMED, DENIED, meaning
@@ -17,7 +17,7 @@ from facegate.errors import UnusableInputError
 if TYPE_CHECKING:
     from facegate.storage.decisions import Filters, Recorded
 
-app = typer.Typer(no_args_is_help=True, help="What was decided, and why.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What was decided, and why.")
 
 POLL_SECONDS = 0.5
 
@@ -97,14 +97,18 @@ def follow(
     reason: ReasonOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")] = False,
 ) -> None:
-    """Print decisions as they are recorded, until interrupted."""
+    """Print decisions as they are recorded, until interrupted or until nobody reads them any more."""
     filters = filters_of(door, user, outcome, reason)
     with opened() as storage:
         position = storage.decisions.last_position()
-        while True:
+        while not has_left():
             for one in storage.decisions.after(position, filters):
                 position = one.position
-                line = json.dumps(one.to_json(), ensure_ascii=False) if as_json else "  ".join(map(str, cells(one)))
+                line = (
+                    json.dumps(one.to_json(), ensure_ascii=False)
+                    if as_json
+                    else legible("  ".join(map(str, cells(one))))
+                )
                 sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
             time.sleep(POLL_SECONDS)

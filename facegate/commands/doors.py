@@ -13,7 +13,7 @@ from facegate.commands.users import AsJson, opened
 from facegate.core.policy import EVERYONE, Door, Hours, Limits, Mode, Permission, User, closed, refusal
 from facegate.errors import UnusableInputError
 
-app = typer.Typer(no_args_is_help=True, help="The doors and their policy.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The doors and their policy.")
 
 Slug = Annotated[str, typer.Argument(help="Slug of the door, such as front.")]
 Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Slug of a camera; may be repeated.")]

@@ -1,5 +1,6 @@
 """Photos with their faces framed and the answer written below: one as it is, several as a contact sheet."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,8 +30,9 @@ def checked_target_file(path: Path | None) -> None:
         return
     if path.suffix.lower() not in SUFFIXES:
         raise UnusableInputError(f"{path} is no name of a picture", "Name a file that ends in .png, .jpg or .webp")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UnusableInputError(f"{path} cannot be written", "Name a file in a folder that is there")
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UnusableInputError(f"{path} cannot be written", "Name a file in a folder where you may write")
 
 
 def draw(path: Path, answers: "Sequence[tuple[Photo, str, bool]]", max_pixels: int, *, left_out: int = 0) -> None:
@@ -57,8 +59,11 @@ def draw(path: Path, answers: "Sequence[tuple[Photo, str, bool]]", max_pixels: i
         sheet = annotate(alone, photo.box, words, yes)
     else:
         sheet = contact_sheet([tile(photo, words, max_pixels, yes=yes) for photo, words, yes in answers])
+    written, data = cv2.imencode(path.suffix.lower(), sheet)
+    if not written:  # a WebP's side ends at 16,383 pixels, a JPEG's at 65,535
+        raise UnusableInputError(f"{path} cannot hold {sheet.shape[1]} x {sheet.shape[0]} pixels", "Name a .png")
     try:
-        path.write_bytes(cv2.imencode(path.suffix.lower(), sheet)[1].tobytes())
+        path.write_bytes(data.tobytes())
     except OSError as error:
         raise UnusableInputError(f"{path} cannot be written ({error.strerror})", "Name another file") from error
 
@@ -87,6 +92,7 @@ def tile(photo: "Photo", words: str, max_pixels: int, *, yes: bool) -> "Tile":
 
     picture, box = framed(photo, max_pixels), photo.box
     if picture is not None and (scale := TILE_WIDTH / max(picture.shape[:2])) < 1:
-        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        wide, high = (max(1, round(side * scale)) for side in picture.shape[1::-1])  # a panorama keeps a line
+        picture = np.asarray(cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
         box = box and Box(box.x * scale, box.y * scale, box.width * scale, box.height * scale)
     return Tile(picture, f"{photo.path.parent.name}/{photo.path.name}", words, yes, box)

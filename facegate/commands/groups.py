@@ -7,7 +7,7 @@ import typer
 from facegate.commands.output import print_json, print_table, say
 from facegate.commands.users import AsJson, opened
 
-app = typer.Typer(no_args_is_help=True, help="Groups of users.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Groups of users.")
 
 Group = Annotated[str, typer.Argument(help="Slug of the group, such as staff.")]
 Slugs = Annotated[list[str], typer.Argument(help="Slugs of users.")]

@@ -9,7 +9,7 @@ from facegate.commands.output import print_json, print_table, say
 from facegate.commands.users import AsJson, opened
 from facegate.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="The keys that sign and encrypt.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The keys that sign and encrypt.")
 
 
 @app.command()

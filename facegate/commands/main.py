@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from facegate import __version__
+from facegate.commands.output import legible, ready_streams
 from facegate.errors import FacegateError
 
 CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -109,10 +110,11 @@ def root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    ready_streams()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:  # noqa: C901, PLR0911 - a way to end, a way out
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
     """Run one command and return its exit code; a user's mistake is one line on stderr, never a traceback."""
     try:
         result = typer.main.get_command(app).main(arguments or ["--help"], prog_name="facegate", standalone_mode=False)
@@ -123,21 +125,19 @@ def run(arguments: list[str]) -> int:  # noqa: C901, PLR0911 - a way to end, a w
         return 130
     except PARSER_ERROR as error:
         message: str = error.format_message()  # type: ignore[attr-defined]  # found by name above
-        if message.startswith("Usage:"):  # a family without a command: its help, as it is
-            sys.stderr.write(f"{message}\n")
+        if not message or message.startswith("Usage:"):  # a family without a command: its help, wherever typer puts it
+            sys.stderr.write(f"{message}\n" if message else "")
             return 2
         return fail(message, 2)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         return fail("torch is not installed. Run: pip install 'facegate[training]'.", 3)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has left: there is nobody to tell
-        return 0
     except OSError as error:
         if error.errno in CANNOT_USE and error.filename is not None:
             return fail(
-                f"{error.filename} cannot be used: {error.strerror}. Name another place, or make it writable.", 2
+                f"{error.filename} cannot be used: {error.strerror}. Name another place, or allow its use.",
+                2,
             )
         if error.errno not in CANNOT_WRITE:
             raise
@@ -148,5 +148,5 @@ def run(arguments: list[str]) -> int:  # noqa: C901, PLR0911 - a way to end, a w
 
 def fail(text: str, code: int) -> int:
     """Print one line on stderr."""
-    sys.stderr.write(f"facegate: {' '.join(text.split())}\n")
+    sys.stderr.write(f"facegate: {legible(' '.join(text.split()))}\n")
     return code

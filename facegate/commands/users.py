@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facegate.storage import Storage
     from facegate.storage.users import Person
 
-app = typer.Typer(no_args_is_help=True, help="The people.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The people.")
 
 Slug = Annotated[str, typer.Argument(help="Slug of the user, such as alice.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

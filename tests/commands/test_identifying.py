@@ -1,7 +1,10 @@
 """Who is on photos: rows, exit codes, pictures with boxes."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -131,3 +134,65 @@ def test_another_model_can_be_asked_by_name_but_knows_nobody_before_it_was_in_ch
     assert run(["identify", photos[0], "--model", "open-1"]) == 3
     assert "facegate models activate open-1" in capsys.readouterr().err
     assert run(["verify", *photos, "--model", "nobody"]) == 2
+
+
+@pytest.mark.parametrize(("wide", "high"), [(6000, 1), (1, 6000), (2500, 3)])
+def test_a_picture_that_is_hardly_one_spoils_no_sheet(tmp_path, wide, high):
+    cv2.imwrite(str(tmp_path / "thin.png"), np.full((high, wide, 3), 90, np.uint8))
+    first = str(people()[0].picture_path(0))
+    assert run(["identify", str(tmp_path / "thin.png"), first, "--annotate", "sheet.png"]) == 1
+    assert cv2.imread("sheet.png") is not None
+
+
+def test_a_sheet_that_its_format_cannot_hold_is_one_line(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "panorama.png"), np.full((20, 17000, 3), 90, np.uint8))
+    assert run(["identify", str(tmp_path / "panorama.png"), "--json", "--annotate", "sheet.webp"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Name a .png" in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_what_cannot_be_printed_is_written_out(tmp_path):
+    odd = os.fsencode(tmp_path) + b"/q\xff\x1b[31m.jpg"
+    shutil.copy(people()[0].picture_path(3), odd)
+    for alphabet in ("utf-8:strict", "ascii:strict"):
+        for form in (["--json"], []):
+            done = subprocess.run(
+                [sys.executable, "-m", "facegate", "identify", str(tmp_path), *form],
+                capture_output=True,
+                check=False,
+                env={**os.environ, "PYTHONIOENCODING": alphabet},
+            )
+            assert (done.returncode, done.stderr) == (0, b""), done.stderr
+            assert b"\x1b" not in done.stdout
+            if form:
+                (row,) = json.loads(done.stdout.decode("utf-8"))
+                assert os.fsencode(row["photo"]) == odd
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_leaves_changes_no_answer(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    alice, bob = (str(people()[number].picture_path(0)) for number in (0, 1))
+    for arguments, answer in (
+        (["identify", alice, "--json"], 0),
+        (["verify", alice, bob, "--json"], 1),
+        (["verify", alice, bob], 1),
+        (["models", "list"], 0),
+        (["--help"], 0),
+    ):
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "facegate", *arguments]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, env=environment)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (answer, b""), arguments
+
+
+def test_a_closed_stdout_changes_no_answer():
+    alice = str(people()[0].picture_path(0))
+    for form in ("--json", ""):
+        command = ["sh", "-c", '"$0" -m facegate verify "$1" "$1" $2 >&-', sys.executable, alice, form]
+        done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")

@@ -151,3 +151,11 @@ def test_what_takes_torch_says_so_in_one_line_where_it_is_not_installed(command,
     error = capsys.readouterr().err
     assert "pip install 'facegate[training]'" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("family", ["bench", "doors", "evaluate", "models"])
+def test_a_family_without_a_command_is_its_help_and_code_2(family):
+    done = facegate(family)
+    assert done.returncode == 2
+    assert f"Usage: facegate {family}" in done.stdout + done.stderr
+    assert "facegate: " not in done.stderr
