@@ -124,13 +124,38 @@ def renew(people: Path, name: str, listing: Path | None) -> None:
     photos = iter(read_with_progress(reader, [path for own in found.values() for path in own]))
     read = {person: [next(photos) for _ in own] for person, own in found.items()}
     source = f"{people.name}: {len(found)} people, {sum(map(len, found.values()))} photos of this installation"
-    calibration = calibrate_on(model.card, read, source, groups)
+    calibration = at_doors = calibrate_on(model.card, read, source, groups)
     made_anew = {NETWORK, CALIBRATION, PROOF, LEVELLED, CROWD}
     more = {file: (model.folder / file).read_bytes() for file in model.card.files if file not in made_anew}
     if (levelling := model.at_doors.levelling) is not None:
-        more |= levelled_documents(calibrate_on(model.card, read, source, groups, levelling))
-    add_to(
-        library_of(settings), model.card, model.folder / NETWORK, calibration, reader.detector, replace=True, more=more
+        at_doors = calibrate_on(model.card, read, source, groups, levelling)
+        more |= levelled_documents(at_doors)
+    require_no_weaker(model.at_doors, at_doors, settings.gate.target_fmr)
+    library = library_of(settings)
+    folder = add_to(library, model.card, model.folder / NETWORK, calibration, reader.detector, replace=True, more=more)
+    if library.ships(model.card.name):
+        warn(f"{model.card.name} is calibrated by {people} from now on; delete {folder} to return to what ships")
+
+
+def require_no_weaker(before: "Calibration", after: "Calibration", target: float) -> None:
+    """Refuse a calibration that could arm no door where the one in force can; that one stays.
+
+    Raises:
+        UnusableInputError: The comparisons are too few for the target of doors.
+    """
+    if before.visit_threshold(target, references=1) is None or after.visit_threshold(target, references=1) is not None:
+        return
+    raise UnusableInputError(
+        f"{too_few(after, target)}; the calibration in force stays, of {before.non_mated}",
+        "Give photos of more people, or raise gate.target_fmr first",
+    )
+
+
+def too_few(calibration: "Calibration", target: float) -> str:
+    """Say that a calibration's comparisons support no door."""
+    return (
+        f"{calibration.non_mated} comparisons of strangers support no FMR below {calibration.floor:.1e}, and doors ask"
+        f" for {target:g} (gate.target_fmr)"
     )
 
 

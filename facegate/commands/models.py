@@ -33,7 +33,7 @@ def list_models(as_json: AsJson = False) -> None:
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     library = library_of(load_settings())
-    cards = library.cards()
+    cards = library.cards(passed_over=lambda error: warn(f"one model is left out: {error}"))
     active = library.active() if cards else ""
     if as_json:
         print_json([described(card, active) for card in cards])
@@ -114,10 +114,14 @@ def checked(model: "Model", settings: Settings) -> None:
 
 def told(model: "Model", made: int, settings: Settings, *, as_json: bool) -> None:
     """Say which model is in charge now, and how many references it had to make."""
+    from facegate.commands.calibrate import too_few  # noqa: PLC0415
+
     if made:
         warn(f"{made} references were made anew by {model.id} from the stored crops")
     if not model.calibration.measured:
         warn(f"no door is armed by it (not_armed) until you run: facegate calibrate DIR --model {model.card.name}")
+    elif model.at_doors.visit_threshold(settings.gate.target_fmr, references=1) is None:
+        warn(f"no door is armed by it: {too_few(model.at_doors, settings.gate.target_fmr)}")
     if settings.verifier.model not in {"", model.card.name}:
         warn(f"the setting verifier.model keeps {settings.verifier.model} in charge")
     if as_json:

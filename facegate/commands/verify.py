@@ -39,7 +39,7 @@ def verify(  # noqa: PLR0917 - typer passes options by name
     target = settings.gate.target_fmr if fmr is None else checked_target(fmr)
     checked_target_file(annotate)
     model, reader = open_reader(settings, model_name)
-    threshold = supported_threshold(model.calibration, target, 1)
+    threshold = supported_threshold(model.calibration, target, 1, mend="Ask for a higher one: --fmr or gate.target_fmr")
     one, other = (with_face(reader.read(path)) for path in (left, right))
     if one.template is None or other.template is None:
         raise UnusableInputError("a photo without a template", "Take another photo")  # pragma: no cover - with_face
@@ -115,7 +115,7 @@ def with_face(photo: "Photo") -> "Photo":
         UnusableInputError: It has none.
     """
     if photo.template is None:
-        raise UnusableInputError(f"{photo.path}: {photo.failure}", "Take a photo with one clear face")
+        raise UnusableInputError(f"{photo.path}: {photo.failure}", photo.mend)
     return photo
 
 
@@ -133,7 +133,9 @@ def checked_target(target: float) -> float:
 def strangers(rate: float) -> str:
     """Say a rate as people do."""
     return (
-        "any stranger would score this high" if rate >= 1 else f"one stranger in {1 / rate:,.0f} would score this high"
+        "as far as is known any stranger may score this high"
+        if rate >= 1
+        else f"one stranger in {1 / rate:,.0f} would score this high"
     )
 
 

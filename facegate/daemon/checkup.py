@@ -29,6 +29,7 @@ from facegate.verifier.thresholds import Told, of_door
 BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that shows a day before this one is right."""
 
+MORE_PEOPLE: Final = "Calibrate on more people (facegate calibrate DIR), or raise gate.target_fmr or its --target-fmr"
 FREE_BYTES: Final = 200_000_000
 BROKER_SECONDS: Final = 5.0
 
@@ -176,7 +177,7 @@ def armed(door: Door, told: Told, model: Model, *, enrolled: int, wished: int) -
         return Finding("doors", Health.ILL, what, f"facegate calibrate DIR --model {model.card.name}")
     if told.alone is None:
         what = f"{door.slug} is not armed: the calibration does not support {chance} against {enrolled} references"
-        return Finding("doors", Health.ILL, what, "Raise gate.target_fmr or the door's --target-fmr")
+        return Finding("doors", Health.ILL, what, MORE_PEOPLE)
     if told.frames < wished:
         what = f"{door.slug}: a visit ends after {told.frames} frames, not {wished}"
         why = f"more would be too many tries against {enrolled} references"

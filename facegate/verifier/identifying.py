@@ -129,8 +129,15 @@ def _row(
     return Identified(str(photo.path), user, score, needed, fmr, reason, detail, photo.faces)
 
 
-def supported_threshold(calibration: Calibration, target: float, references: int, strictness: float = 1.0) -> float:
-    """Return the threshold for a target FMR and so many references.
+def supported_threshold(
+    calibration: Calibration,
+    target: float,
+    references: int,
+    strictness: float = 1.0,
+    *,
+    mend: str = "Calibrate on more people (facegate calibrate DIR), or raise gate.target_fmr",
+) -> float:
+    """Return the threshold for a target FMR and so many references; `mend` says how to ask for a higher one.
 
     Raises:
         NotReadyError: The model was never calibrated.
@@ -144,7 +151,7 @@ def supported_threshold(calibration: Calibration, target: float, references: int
         raise UnusableInputError(
             f"{calibration.non_mated} comparisons of strangers do not support an FMR of {target:g}"
             f" with {references} references",
-            "Ask for a higher one: --fmr or gate.target_fmr",
+            mend,
         )
     return threshold
 
