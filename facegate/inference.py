@@ -1,11 +1,16 @@
 """ONNX Runtime as every network of facegate runs in it: deterministic, quiet, and no core spins while it waits."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnxruntime
 
 from facegate.errors import NotReadyError
+
+SOURCE: Final = re.compile(r"/onnxruntime_src\S*:\d+ .*?\) (?=[A-Z])")
+"""In its messages: a line of its sources, and the function there with its arguments."""
+INSIDE: Final = "Export it with its weights inside"
 
 
 def open_network(network: Path, threads: int = 1, *, mend: str = "Fetch or import the model again") -> Any:
@@ -29,7 +34,9 @@ def open_network(network: Path, threads: int = 1, *, mend: str = "Fetch or impor
     try:
         return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
-        why = str(error).splitlines()[0].rpartition(" failed:")[2].strip(" .")  # not the path, which may be a copy's
+        why = SOURCE.sub("", str(error).splitlines()[0].rpartition(" failed:")[2]).strip(" .")  # without paths
+        if "External data" in str(error):
+            why, mend = "its weights lie in another file", INSIDE
         raise NotReadyError(f"ONNX Runtime cannot load {network.name}: {why[:160]}", mend) from error
 
 

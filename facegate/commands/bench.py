@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from facegate.verifier.evaluation.speed import Timing
     from facegate.verifier.library import Model
 
-app = typer.Typer(no_args_is_help=True, help="Speed and memory on this machine, and what fine-tuning is worth.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Speed and memory on this machine, and what fine-tuning is worth."
+)
 app.command("finetune")(finetune)
 
 
@@ -113,7 +115,7 @@ def loaded(names: "Sequence[str] | None") -> "list[Model]":
     if names:
         return [library.load(name) for name in names]
     found = []
-    for card in library.cards():
+    for card in library.cards(passed_over=lambda error: warn(f"one is left out: {error.what}")):
         try:
             found.append(library.load(card.name))
         except FacegateError as error:

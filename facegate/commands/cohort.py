@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from facegate.commands.output import print_json, say
+from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
 
@@ -29,6 +30,8 @@ def cohort(  # noqa: PLR0917 - typer passes options by name
     from facegate.verifier.files import replace_file  # noqa: PLC0415
     from facegate.verifier.library import CARD, NETWORK, read_card  # noqa: PLC0415
 
+    if not (model / CARD).is_file():
+        raise UnusableInputError(f"{model} is no folder of a model", "Name the folder that holds its model.json")
     card, trunk = read_card(model), read_onnx(model / NETWORK)
     network = FeatureNetwork(trunk, load_settings().verifier.threads)
     given = {"replay": replay, "outsiders": outsiders, "seed": seed}

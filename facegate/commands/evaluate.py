@@ -74,7 +74,7 @@ def pairs(  # noqa: PLR0917 - typer passes options by name
     reader = opened(model, size, mean, std, rgb=rgb, template=template)
     thresholds = [one.threshold(max_fmr) for one in reader.contestants]
     paths = list(dict.fromkeys(path for pair in listed for path in (pair.left, pair.right)))
-    read = list(tracked(reader.read_all(paths), len(paths), "photos"))
+    read = told_of_failures(list(tracked(reader.read_all(paths), len(paths), "photos")))
     scored = [score_pairs(listed, {row[at].path: row[at] for row in read}) for at in range(len(thresholds))]
     documents = reported(reader, scored, thresholds, max_fmr)
     show(documents, reader, scored, plot, given[0].name, as_json=as_json)
@@ -112,7 +112,7 @@ def folder(  # noqa: PLR0917 - typer passes options by name
             "An uncalibrated network has no threshold to tell groups at", "Calibrate it: facegate calibrate DIR"
         )
     paths = [path for own in found.values() for path in own]
-    read = list(tracked(reader.read_all(paths), len(paths), "photos"))
+    read = told_of_failures(list(tracked(reader.read_all(paths), len(paths), "photos")))
     scored, by_groups = [], []
     for at, one in enumerate(reader.contestants):
         photos = iter(read)
@@ -163,6 +163,14 @@ def opened(
 def read_with_progress(reader: "PhotoReader", paths: list[Path]) -> Iterator["Photo"]:
     """Read photos, with a bar on stderr where somebody looks at it."""
     yield from tracked(reader.read_all(paths), len(paths), "photos")
+
+
+def told_of_failures(read: list[list["Photo"]]) -> list[list["Photo"]]:
+    """Pass on what networks made of photos, and tell of those that none can compare: the first of them, and why."""
+    lost = [row[0] for row in read if all(photo.template is None for photo in row)]
+    if lost:
+        warn(f"{len(lost)} of {len(read)} photos cannot be compared; the first: {lost[0].path}: {lost[0].failure}")
+    return read
 
 
 def tracked(items: Iterable[T], total: int, what: str) -> Iterator[T]:

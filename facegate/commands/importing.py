@@ -148,7 +148,7 @@ def check_free(name: str) -> None:
     from facegate.verifier.library import library_of  # noqa: PLC0415
 
     check_name(name)
-    if any(card.name == name for card in library_of(load_settings()).cards()):
+    if library_of(load_settings()).has(name):
         raise RefusedError(f"There is a model {name} already", "Choose another name")
 
 
@@ -202,6 +202,8 @@ def told(
     candidate: "Candidate", card: dict[str, Any], folder: Path, calibration: "Calibration", *, as_json: bool
 ) -> None:
     """Say what was taken in and what is left to do."""
+    from facegate.commands.calibrate import too_few  # noqa: PLC0415
+
     name, mend = candidate.card.name, f"facegate calibrate DIR --model {candidate.card.name}"
     if as_json:
         print_json(
@@ -223,6 +225,9 @@ def told(
     for figure, value in candidate.card.figures.items():
         if figure != "probe":
             say(f"{figure}: {value}")
+    target = load_settings().gate.target_fmr
+    if calibration.measured and calibration.visit_threshold(target, references=1) is None:
+        warn(f"no door is armed by it: {too_few(calibration, target)}. More people: {mend}")
     if not calibration.measured:
         say(f"Nothing says yet what its scores mean: no door is armed by it (not_armed) until you run: {mend}")
     say(f"Put it in charge: facegate models activate {name}")

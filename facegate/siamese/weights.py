@@ -112,6 +112,8 @@ def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
     Raises:
         UnusableInputError: The file does not fit.
     """
+    if not path.is_file():
+        raise UnusableInputError(f"There is no {path}", "Name the file of weights to begin with")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}

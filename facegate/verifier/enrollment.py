@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from facegate.core.calibration import Calibration
+from facegate.core.comparison import Template
 from facegate.core.frame import Face, Pixels, Quality
 from facegate.core.ports import FaceDetector, Roster, TemplateExtractor
 from facegate.core.quality import ENROLLMENT, shortcoming
@@ -31,6 +32,7 @@ from facegate.storage.opening import Storage
 from facegate.storage.packing import Crop
 from facegate.storage.photos import Enrollee, NewPhoto
 from facegate.storage.users import checked_group, checked_slug
+from facegate.verifier.extractor import NoDirectionError
 from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
 from facegate.verifier.library import library_of
 from facegate.verifier.likeness import NEARLY_THE_SAME, TELL_APART, compare
@@ -284,10 +286,10 @@ class Enrollment:
                 refused.append(Refused(_name_of(given), error.what, error.mend))
             watch()
             if len(batch) == BATCH:
-                yield from self._extracted(batch)
+                yield from self._extracted(batch, refused)
                 batch = []
         if batch:
-            yield from self._extracted(batch)
+            yield from self._extracted(batch, refused)
 
     def _seen(self, given: Path | Picture, *, force_quality: bool) -> _Seen:
         """Decode, detect, align and measure one photo.
@@ -307,9 +309,19 @@ class Enrollment:
         kept = as_kept(cut_out(pixels, face.landmarks))  # not the photo: a batch of those is large
         return _Seen(picture.name, digest, kept, crop, quality)
 
-    def _extracted(self, batch: Sequence[_Seen]) -> Iterator[_Candidate]:
-        templates = self.extractor.extract(np.stack([seen.crop for seen in batch]))
-        for seen, template in zip(batch, templates, strict=True):
+    def _templates(self, batch: Sequence[_Seen], refused: list[Refused]) -> Iterator[tuple[_Seen, Template]]:
+        """Yield the photos with their templates; list those for which the network has none."""
+        try:
+            yield from zip(batch, self.extractor.extract(np.stack([seen.crop for seen in batch])), strict=True)
+        except NoDirectionError as error:
+            if len(batch) == 1:
+                refused.append(Refused(batch[0].name, str(error), "Take another photo, or another network"))
+                return
+            for seen in batch:  # which of them it is, only a look at each can tell
+                yield from self._templates([seen], refused)
+
+    def _extracted(self, batch: Sequence[_Seen], refused: list[Refused]) -> Iterator[_Candidate]:
+        for seen, template in self._templates(batch, refused):
             measured = {name: float(value) for name, value in asdict(seen.quality).items()}
             short = shortcoming(seen.quality, ENROLLMENT)
             warnings = (f"enrolled although {short.sentence}",) if short else ()

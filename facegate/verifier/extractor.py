@@ -27,6 +27,10 @@ SHORTEST: Final = 1e-6
 """A vector shorter than this has no direction."""
 
 
+class NoDirectionError(ValueError):
+    """A network answered a crop with a vector that has no direction (NaN, zero): a score with it would mean nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputContract:
     """What a network wants to see.
@@ -102,7 +106,8 @@ class OnnxExtractor:
         """Return one template of unit length for each crop, float32 (n, d).
 
         Raises:
-            ValueError: The crops do not fit, or the network answered with a vector that has no direction (NaN, zero).
+            ValueError: The crops do not fit.
+            NoDirectionError: The network answered one of them with a vector that has no direction.
         """
         return normalised(self.raw(crops))
 
@@ -124,6 +129,8 @@ class OnnxExtractor:
 
     def _run(self, feed: NDArray[np.float32]) -> NDArray[np.float32]:
         answer = self._session.run([self._output], {self._input.name: feed})[0]
+        if np.ndim(answer) == 0 or len(answer) != len(feed):
+            raise ValueError(f"the network's answer to {len(feed)} crops has the shape {np.shape(answer)}")
         return np.asarray(answer, np.float32).reshape(len(feed), -1)
 
 
@@ -131,9 +138,9 @@ def normalised(raw: NDArray[np.float32]) -> Templates:
     """Return vectors (n, d) at unit length.
 
     Raises:
-        ValueError: A vector has no direction: the network or its input is broken, and a score would mean nothing.
+        NoDirectionError: A vector has none: the network is broken, or cannot cope with what it saw.
     """
     lengths = np.linalg.norm(raw, axis=1, keepdims=True)
     if not bool((np.isfinite(lengths) & (lengths > SHORTEST)).all()):
-        raise ValueError("the network answered with a vector that has no direction")
+        raise NoDirectionError("the network answered with a vector that has no direction")
     return np.asarray(raw / lengths, np.float32)

@@ -19,7 +19,7 @@ the history is empty.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -40,6 +40,8 @@ CARD: Final = "model.json"
 NETWORK: Final = "network.onnx"
 CHECKPOINT: Final = "network.pt"
 CALIBRATION: Final = "calibration.json"
+SMALLEST, LARGEST = 32, 512
+"""Side of a crop, pixels."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 FORMAT: Final = 1
 DEFAULT: Final = "twin-6"
@@ -168,12 +170,22 @@ class Library:
         """Where models that are imported or trained here belong."""
         return self._local
 
-    def cards(self) -> list[Card]:
-        """Return the cards of all models, by name."""
+    def cards(self, passed_over: Callable[[NotReadyError], None] = lambda _: None) -> list[Card]:
+        """Return the cards of all models, by name; one that cannot be read is passed over, and told."""
         folders = {
             path.parent.name: path.parent for at in (self._shipped, self._local) for path in at.glob(f"*/{CARD}")
         }
-        return [read_card(folders[name]) for name in sorted(folders)]
+        cards = []
+        for name in sorted(folders):
+            try:
+                cards.append(read_card(folders[name]))
+            except NotReadyError as error:
+                passed_over(error)
+        return cards
+
+    def ships(self, name: str) -> bool:
+        """Tell whether a model of a name ships, whatever hides it here."""
+        return (self._shipped / name / CARD).is_file()
 
     def has(self, name: str) -> bool:
         """Tell whether there is a model of a name; whether it is sound is another question."""
@@ -202,12 +214,15 @@ class Library:
 
         Raises:
             UnusableInputError: There is no model of the name that was given.
-            NotReadyError: The one in charge is gone, a file was changed, or its calibration belongs to another network.
+            NotReadyError: The one in charge is gone, a file was changed or has no digest, or its calibration belongs to
+                another network.
         """
         folder = self.folder(name) if name else self._folder_in_charge()
         card = read_card(folder)
         for file, digest in card.files.items():
             _check(folder / file, digest)
+        if CALIBRATION not in card.files:  # what a score means is bound to the card as the network is
+            raise NotReadyError(f"{folder / CARD} has no digest of {CALIBRATION}", "Install the model again")
         calibration = _of_card(read_calibration(folder / CALIBRATION), card)
         if LEVELLED not in card.files:
             return Model(card, folder, calibration)
@@ -300,6 +315,8 @@ def read_card(folder: Path) -> Card:
         document = json.loads((folder / CARD).read_text("utf-8"))
         if document["format"] != FORMAT or document["name"] != folder.name or NETWORK not in document["files"]:
             raise ValueError("format, name or network do not fit")  # noqa: TRY301 - one way out for all that is wrong
+        if not SMALLEST <= int(document["input"]["size"]) <= LARGEST:
+            raise ValueError(f"its crops are not of {SMALLEST} to {LARGEST} pixels")  # noqa: TRY301
         given = document["input"]
         contract = InputContract(
             int(given["size"]),

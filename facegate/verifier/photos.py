@@ -14,6 +14,7 @@ from facegate.core.frame import Box, Landmarks, Pixels
 from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import UnusableInputError
 from facegate.settings import Settings
+from facegate.verifier.extractor import NoDirectionError
 from facegate.verifier.library import Model, library_of
 from facegate.vision.align import Alignment, align
 from facegate.vision.choose import central_face
@@ -32,6 +33,7 @@ class Photo:
         path: Where it lies.
         template: Its face's template, or None.
         failure: Why there is none, or empty.
+        mend: What to do about that.
         faces: How many faces were found.
         box: Where the face is, or None.
         others: Where the other faces are.
@@ -40,6 +42,7 @@ class Photo:
     path: Path
     template: Template | None
     failure: str = ""
+    mend: str = "Take a photo with one clear face"
     faces: int = 0
     box: Box | None = None
     others: tuple[Box, ...] = ()
@@ -67,7 +70,10 @@ class Look:
             crop = align(self.picture, self.landmarks, alignment)
         except ValueError:
             return replace(self.photo, failure="the face has no landmarks")
-        (template,) = extractor.extract(crop[None])
+        try:
+            (template,) = extractor.extract(crop[None])
+        except NoDirectionError as error:
+            return replace(self.photo, failure=str(error), mend="Take another photo or another network")
         return replace(self.photo, template=template)
 
 
@@ -103,13 +109,14 @@ def look_at(path: Path, detector: FaceDetector, max_pixels: int) -> Look:
     try:
         picture = decode(data, max_pixels)
     except UnusableInputError as error:
-        return Look(Photo(path, None, error.what))
+        return Look(Photo(path, None, error.what, error.mend))
     faces = detector.detect(picture)
     face = central_face(faces, picture)
     if face is None:
         return Look(Photo(path, None, NO_FACE))
     others = tuple(other.box for other in faces if other is not face)
-    return Look(Photo(path, None, "", len(faces), face.box, others), picture, face.landmarks)
+    seen = Photo(path, None, faces=len(faces), box=face.box, others=others)
+    return Look(seen, picture, face.landmarks)
 
 
 def bytes_of(path: Path) -> bytes:

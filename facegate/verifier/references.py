@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from facegate.errors import NotReadyError
 from facegate.storage.opening import Storage
 from facegate.storage.packing import Crop
-from facegate.verifier.extractor import OnnxExtractor
+from facegate.verifier.extractor import NoDirectionError, OnnxExtractor
 from facegate.verifier.keepsake import aligned_again
 from facegate.verifier.library import Model
 
@@ -25,7 +26,7 @@ def templates_of(crops: Iterable[tuple[int, Crop]], extractor: OnnxExtractor, wa
     """Return what a network says of kept crops, by their number; float32 (d,) each.
 
     Raises:
-        NotReadyError: A crop is no picture any more.
+        NotReadyError: A crop is no picture any more, or the network has no template for it.
     """
     alignment = extractor.contract.alignment
     made: dict[int, Template] = {}
@@ -34,7 +35,11 @@ def templates_of(crops: Iterable[tuple[int, Crop]], extractor: OnnxExtractor, wa
 
     def look() -> None:
         if pictures:
-            made.update(zip(numbers, extractor.extract(np.stack(pictures)), strict=True))
+            try:
+                made.update(zip(numbers, extractor.extract(np.stack(pictures)), strict=True))
+            except NoDirectionError as error:
+                what = f"{extractor.model} cannot look at a photo that is enrolled: {error}"
+                raise NotReadyError(what, "Leave the model in charge that is, or export this one anew") from error
             numbers.clear()
             pictures.clear()
             watch(len(made))

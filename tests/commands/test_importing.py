@@ -5,6 +5,8 @@ import json
 import shutil
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 
 from facegate.commands.main import run
@@ -14,7 +16,7 @@ from facegate.verifier.extractor import InputContract
 from facegate.verifier.library import DEFAULT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
-from tests.verifier.networks import insightface, of_one_node
+from tests.verifier.networks import blind_in_the_dark, insightface, of_one_node
 
 AS_WRITTEN = ["--size", "112", "--mean", "127.5", "--std", "127.5", "--rgb", "--template", "arcface"]
 
@@ -229,3 +231,76 @@ def one_line(capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     return error
+
+
+@pytest.fixture
+def night(tmp_path):
+    """A photo that is too dark for the network below."""
+    picture = (people()[0].picture(1) * 0.3).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "night.png"), picture)
+    return tmp_path / "night.png"
+
+
+def test_a_photo_that_a_network_cannot_answer_is_one_line_wherever_it_is_shown(folder, night, tmp_path, capsys):
+    contract = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5)
+    blind = blind_in_the_dark(tmp_path / "blind.onnx", contract, YuNetDetector(), below=-0.6)
+    shutil.copy(night, folder / "p0")
+    assert run(["models", "import", "blind", str(blind), *AS_WRITTEN, "--people", str(folder), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["figures"]["failures_to_acquire"] == 1
+    assert run(["evaluate", "folder", str(folder), "--model", "blind", "--max-fmr", "0.1", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["failures_to_acquire"] == 1
+    assert "1 of 25 photos cannot be compared" in told.err
+    assert "no direction" in told.err
+    assert run(["verify", str(people()[0].picture_path(0)), str(night), "--model", "blind", "--fmr", "0.1"]) == 2
+    assert "night.png: the network answered with a vector that has no direction" in capsys.readouterr().err
+    assert run(["models", "activate", "blind"]) == 0
+    assert "no door is armed by it" in capsys.readouterr().err  # 264 comparisons support no FMR of 0.001
+    good = str(people()[1].picture_path(0))
+    assert run(["enroll", "bea", good, str(night), "--force-quality"]) == 1
+    told = capsys.readouterr()
+    assert "1 photo enrolled" in told.out
+    assert "night.png: the network answered" in told.err
+
+
+def test_a_network_that_cannot_look_at_an_enrolled_photo_does_not_take_charge(night, tmp_path, capsys):
+    contract = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5)
+    blind = blind_in_the_dark(tmp_path / "blind.onnx", contract, YuNetDetector(), below=-0.6)
+    assert run(["enroll", "alice", str(night), "--force-quality"]) == 0
+    assert run(["models", "import", "blind", str(blind), *AS_WRITTEN]) == 0
+    capsys.readouterr()
+    assert run(["models", "activate", "blind"]) == 3
+    told = capsys.readouterr().err
+    assert "cannot look at a photo that is enrolled" in told
+    assert told.count("\n") == 1
+    assert run(["models", "list", "--json"]) == 0
+    assert {row["name"]: row["active"] for row in said(capsys)}["blind"] is False
+
+
+def test_a_model_whose_card_is_broken_is_in_nobodys_way(network, tmp_path, capsys):
+    (tmp_path / "data" / "models" / "junk").mkdir(parents=True)
+    (tmp_path / "data" / "models" / "junk" / "model.json").write_text("{")
+    assert run(["models", "list", "--json"]) == 0
+    told = capsys.readouterr()
+    assert DEFAULT in [row["name"] for row in json.loads(told.out)]
+    assert "junk" in told.err
+    assert run(["models", "import", "arc", str(network), *AS_WRITTEN]) == 0
+    capsys.readouterr()
+    alice = people()[0]
+    assert run(["verify", str(alice.picture_path(0)), str(alice.picture_path(1)), "--model", "nope"]) == 2
+    assert "Known models" in capsys.readouterr().err
+
+
+def test_weights_that_lie_in_another_file_are_told_so(network, tmp_path, capsys):
+    import onnx
+
+    apart = tmp_path / "apart.onnx"
+    onnx.save_model(onnx.load(network), apart, save_as_external_data=True, location="apart.bin", size_threshold=0)
+    assert run(["models", "import", "apart", str(apart), *AS_WRITTEN]) == 2
+    assert "its weights lie in another file. Export it with its weights inside." in capsys.readouterr().err
+
+
+def test_a_models_name_is_never_a_files(network, capsys):
+    assert run(["models", "import", "net.onnx", str(network), *AS_WRITTEN]) == 2
+    assert "is no name for a model" in capsys.readouterr().err

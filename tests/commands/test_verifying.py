@@ -49,6 +49,14 @@ def test_a_photo_that_is_none_leaves_with_2_and_one_line(tmp_path, capsys, conte
     assert error.count("\n") == 1
 
 
+def test_a_picture_that_is_too_large_is_mended_by_what_mends_it(monkeypatch, capsys):
+    monkeypatch.setenv("FACEGATE_VISION__MAX_PIXELS", "100000")
+    assert run(["verify", photo(0, 0), photo(0, 1)]) == 2
+    told = capsys.readouterr().err
+    assert "megapixels, more than" in told
+    assert "vision.max_pixels" in told
+
+
 def test_a_target_that_no_data_supports_leaves_with_2(capsys):
     assert run(["verify", photo(0, 0), photo(0, 1), "--fmr", "1e-12"]) == 2
     assert "do not support an FMR of 1e-12" in capsys.readouterr().err

@@ -47,6 +47,22 @@ def insightface(path: Path, contract, detector, *, dimension=512, batch="None") 
     return saved(path, nodes, {"fc.weight": weights}, shape, [batch, dimension], names=("input.1", "683"))
 
 
+def blind_in_the_dark(path: Path, contract, detector, *, below: float) -> Path:
+    """The same, but of crops whose mean value, as it is fed, is below a limit it answers NaN."""
+    weights, step = fitted(contract, detector, 512), contract.size // GRID
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["small"], kernel_shape=[step, step], strides=[step, step]),
+        helper.make_node("Flatten", ["small"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "fc.weight"], ["seen"]),
+        helper.make_node("ReduceMean", ["flat"], ["light"], axes=[1], keepdims=1),
+        helper.make_node("Sub", ["light", "limit"], ["above"]),
+        helper.make_node("Sqrt", ["above"], ["root"]),
+        helper.make_node("Mul", ["seen", "root"], ["y"]),
+    ]
+    shape = ["n", 3, contract.size, contract.size]
+    return saved(path, nodes, {"fc.weight": weights, "limit": [below]}, shape, ["n", 512])
+
+
 def saved(path, nodes, weights, taken, given, *, names=("x", "y")) -> Path:
     graph = helper.make_graph(
         nodes,

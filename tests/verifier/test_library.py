@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -186,3 +187,28 @@ def test_a_crowd_of_another_network_is_refused(own_copy):
         read_levelled(folder, whole.levelling.crowd.shape[1] + 1)
     with pytest.raises(ValueError, match="has no crowd"):
         levelled_documents(replace(whole, levelling=None))
+
+
+@pytest.mark.parametrize("size", [0, 31, 513, 10**9])
+def test_a_card_that_asks_for_crops_of_no_sensible_size_is_none(model, tmp_path, size):
+    document = json.loads((model.folder / CARD).read_text())
+    document["name"], document["input"]["size"] = tmp_path.name, size
+    (tmp_path / CARD).write_text(json.dumps(document))
+    with pytest.raises(NotReadyError, match="pixels"):
+        read_card(tmp_path)
+
+
+def test_a_calibration_without_a_digest_is_refused(model, tmp_path):
+    document = json.loads((model.folder / CARD).read_text())
+    copy = tmp_path / "models" / document["name"]
+    shutil.copytree(model.folder, copy)
+    del document["files"][CALIBRATION]
+    (copy / CARD).write_text(json.dumps(document))
+    library = Library(
+        shipped_dir=tmp_path / "none",
+        local_dir=copy.parent,
+        pointer=NobodyAppointed(),
+        legacy=tmp_path / "active.json",
+    )
+    with pytest.raises(NotReadyError, match=f"no digest of {CALIBRATION}"):
+        library.load(document["name"])

@@ -99,7 +99,7 @@ def check_name(name: str) -> None:
     Raises:
         UnusableInputError: It cannot.
     """
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name.endswith(".onnx"):  # that would be read as a file's
         raise UnusableInputError(f"{name!r} is no name for a model", "Use small letters, digits, dot, dash, underscore")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from facegate.core.frame import Landmarks, Pixels
 from facegate.core.ports import FaceDetector
 from facegate.errors import FacegateError, UnusableInputError
+from facegate.inference import INSIDE
 from facegate.verifier.extractor import InputContract, OnnxExtractor
 from facegate.verifier.selftest import compared, composites, found
 from facegate.vision.align import align_all
@@ -112,7 +113,7 @@ def _probe(network: Path, contract: InputContract, pictures: Sequence[Pixels], p
         templates, mirrored = extractor.extract(crops), extractor.extract(np.ascontiguousarray(crops[:, :, ::-1]))
         alone = np.concatenate([extractor.extract(crop[None]) for crop in crops])
     except FacegateError as error:
-        raise UnusableInputError(error.what, MEND) from error
+        raise UnusableInputError(error.what, INSIDE if error.mend == INSIDE else MEND) from error
     except Exception as error:  # ONNX Runtime raises its own kinds, which share no public base
         reason = " ".join(str(error).split()).split(" : ")[-1].partition(" Status Message")[0]  # no path of its sources
         raise UnusableInputError(f"{network.name} cannot be used: {reason[:160]}", MEND) from error
