@@ -124,7 +124,7 @@ def report(scored: Scored, *, threshold: float | None, model: str, max_fmr: floa
         "pairs_not_compared": {"mated": scored.mated_failures, "non_mated": scored.non_mated_failures},
         **accuracy_out_of_fold(scored),
         "eer": rates.equal_error_rate(mated=mated, non_mated=non_mated),
-        "eer_bounds": told(bounds["eer"]),
+        "eer_bounds": told(eer_bounds(mated, non_mated, bounds["eer"])),
         "bounds": "lower, upper: Clopper-Pearson, comparisons independent; people_*: people drawn with replacement",
         "at_shipped_threshold": None
         if threshold is None
@@ -172,6 +172,22 @@ def people_bounds(scored: Scored, threshold: float | None) -> Mapping[str, Bound
     rounds = min(ROUNDS, max(FEWEST_ROUNDS, MOST_WEIGHED // len(trial.top)))
     found = bounds_of(trial, figures, np.random.default_rng(SEED), rounds=rounds)
     return {"fmr": None, "fnmr": None, **found}
+
+
+def eer_bounds(mated: Counted, non_mated: Counted, people: Bounds | None) -> Bounds | None:
+    """Return bounds of the EER that are never narrower than the exact ones of either rate at its threshold.
+
+    One rate rises and the other falls with the threshold, so at every threshold the EER lies between the two.
+    """
+    if people is None:
+        return None
+    at = rates.eer(mated=mated, non_mated=non_mated).threshold
+    exact = [
+        rates.clopper_pearson(mated.total - mated.at_or_above(at), mated.total),
+        rates.clopper_pearson(non_mated.at_or_above(at), non_mated.total),
+    ]
+    lower, upper = min(rate.lower for rate in exact), max(rate.upper for rate in exact)
+    return Bounds(min(people.lower, lower), max(people.upper, upper))
 
 
 def told(bounds: Bounds | None) -> dict[str, float] | None:

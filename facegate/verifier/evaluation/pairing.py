@@ -33,7 +33,8 @@ def read_pairs(listing: Path, root: Path) -> list[Pair]:
     """Read a list of pairs: three columns parted by tabs, path, path, and 1 for one person or 0 for two.
 
     Raises:
-        UnusableInputError: It cannot be read, a line is no pair (the message says which), or a kind is missing.
+        UnusableInputError: It cannot be read, a line is no pair or contradicts another (the message says which), or a
+            kind is missing.
     """
     if not root.is_dir():
         raise UnusableInputError(f"{root} is no folder", "Name the folder that the paths of the list begin in")
@@ -42,7 +43,9 @@ def read_pairs(listing: Path, root: Path) -> list[Pair]:
             rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableInputError(f"{listing} cannot be read", "Name a text file with a pair a line") from error
-    pairs = [_pair(row, f"{listing}:{number}", root) for number, row in enumerate(rows, 1) if row]
+    numbered = [(number, _pair(row, f"{listing}:{number}", root)) for number, row in enumerate(rows, 1) if row]
+    _require_one_answer(numbered, listing)
+    pairs = [pair for _, pair in numbered]
     if {pair.mated for pair in pairs} != {True, False}:
         raise UnusableInputError(f"{listing} lacks mated or non-mated pairs", "List pairs of both kinds")
     return pairs
@@ -56,6 +59,23 @@ def _pair(row: Sequence[str], where: str, root: Path) -> Pair:
         if not path.is_file():
             raise UnusableInputError(f"{where}: there is no {path}", "Mend the list, or name the root of its paths")
     return pair
+
+
+def _require_one_answer(numbered: Sequence[tuple[int, Pair]], listing: Path) -> None:
+    """Refuse a list that contradicts itself.
+
+    Raises:
+        UnusableInputError: Two photos are said to show one person and two; or one is said to show two.
+    """
+    said: dict[frozenset[Path], tuple[int, bool]] = {}
+    for number, pair in numbered:
+        photos = frozenset((pair.left, pair.right))
+        if len(photos) == 1 and not pair.mated:
+            raise UnusableInputError(f"{listing}:{number}: one photo is said to show two people", "Mend the list")
+        first, mated = said.setdefault(photos, (number, pair.mated))
+        if mated != pair.mated:
+            what = f"{listing}:{number} contradicts line {first}: one person, and two, on the same two photos"
+            raise UnusableInputError(what, "Mend the list")
 
 
 def people_of(pairs: Sequence[Pair]) -> dict[Path, int]:

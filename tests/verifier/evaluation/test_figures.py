@@ -83,6 +83,12 @@ def test_all_figures_have_bounds_and_the_same_scores_give_the_same_ones():
     assert fnmr == sorted(fnmr)
 
 
+def test_an_eer_of_nothing_seen_is_not_said_to_be_nothing():
+    document = report(drawn(np.full(63, 0.9), np.linspace(-0.2, 0.3, 1000)), threshold=None, model="m", max_fmr=1e-3)
+    assert document["eer"] == 0
+    assert document["eer_bounds"]["upper"] == pytest.approx(1 - 0.025 ** (1 / 63))  # Clopper and Pearson, none of 63
+
+
 def test_where_no_stranger_matches_the_fnmr_is_told_with_the_fmr_that_so_many_bound():
     draw = np.random.default_rng(3)
     mated, non_mated = draw.normal(0.5, 0.2, 400), draw.normal(0, 0.1, 50)

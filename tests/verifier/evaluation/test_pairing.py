@@ -15,18 +15,19 @@ def photo(name, angle=None):
 
 @pytest.fixture
 def photos(tmp_path):
-    for name in ("a.jpg", "b.jpg", 'c "quoted.jpg'):
+    for name in ("a.jpg", "b.jpg", "d.jpg", 'c "quoted.jpg'):
         (tmp_path / name).touch()
     return tmp_path
 
 
 def test_a_list_of_pairs_is_read_and_scored(photos):
-    (photos / "pairs.tsv").write_text("a.jpg\tb.jpg\t1\n\na.jpg\tb.jpg\t0\r\n")
+    (photos / "pairs.tsv").write_text("a.jpg\tb.jpg\t1\n\na.jpg\td.jpg\t0\r\n")
     pairs = read_pairs(photos / "pairs.tsv", photos)
     assert pairs[0] == Pair(photos / "a.jpg", photos / "b.jpg", mated=True)
-    scored = score_pairs(pairs, {photos / "a.jpg": photo("a", 0.0), photos / "b.jpg": photo("b", 0.5)})
+    angles = {"a.jpg": 0.0, "b.jpg": 0.5, "d.jpg": 1.0}
+    scored = score_pairs(pairs, {photos / name: photo(name, angle) for name, angle in angles.items()})
     assert scored.mated.scores == pytest.approx(np.cos(0.5), abs=1e-6)
-    assert scored.top.scores == pytest.approx(np.cos(0.5), abs=1e-6)
+    assert scored.top.scores == pytest.approx(np.cos(1.0), abs=1e-6)
 
 
 def test_names_may_hold_quotes_and_a_list_may_begin_with_a_byte_order_mark(photos):
@@ -42,6 +43,8 @@ def test_names_may_hold_quotes_and_a_list_may_begin_with_a_byte_order_mark(photo
         ("a.jpg\tb.jpg\tyes\n", ":1 is no pair"),
         ("a.jpg b.jpg 1\n", ":1 is no pair"),
         ("a.jpg\tb.jpg\t1\n", "lacks mated or non-mated"),
+        ("a.jpg\tb.jpg\t1\na.jpg\td.jpg\t0\nb.jpg\ta.jpg\t0\n", ":3 contradicts line 1"),
+        ("a.jpg\tb.jpg\t1\na.jpg\ta.jpg\t0\n", ":2: one photo is said to show two people"),
         ("", "lacks mated or non-mated"),
     ],
 )
