@@ -278,7 +278,7 @@ def too_alike(raised: dict[str, Any]) -> str:
         )
     return (
         f"{user} and {other} are too alike ({raised['score']:.3f}): {user} is named from {raised['threshold']:.3f} on;"
-        " ask both for a second factor"
+        " enroll further photos of both, or give the door a second lock"
     )
 
 

@@ -90,9 +90,10 @@ def in_folder(folder: Path) -> list[Path]:
 
 def from_stdin() -> "Picture":
     """Read one photo from stdin."""
-    from facegate.verifier.enrollment import MAX_BYTES, Picture  # noqa: PLC0415
+    from facegate.verifier.enrollment import Picture  # noqa: PLC0415
+    from facegate.vision.decode import PHOTO_BYTES  # noqa: PLC0415
 
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    data = sys.stdin.buffer.read(PHOTO_BYTES + 1)
     if not data:
         raise UnusableInputError("Nothing came on stdin", "Pipe a photo in: facegate enroll alice - < alice.jpg")
     return Picture("-", data)

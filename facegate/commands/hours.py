@@ -19,15 +19,17 @@ def parse(text: str) -> Hours:
         UnusableInputError: It cannot be read, or would never be open.
     """
     words = text.lower().split()
-    days, window = EVERY_DAY, (time(0), time(0))
-    for word in words:
-        if (match := WINDOW.fullmatch(word)) is not None:
-            opens, closes = _clock(match[1], match[2], text), _clock(match[3], match[4], text)
-            window = (opens, closes)
-        else:
-            days = _days(word, text)
-    if not words or len(words) > 2 or (window[1] != time(0) and window[0] >= window[1]):  # noqa: PLR2004 - days, window
+    windows = [match for word in words if (match := WINDOW.fullmatch(word)) is not None]
+    named = [word for word in words if WINDOW.fullmatch(word) is None]
+    if not words or len(windows) > 1 or len(named) > 1:
         raise _unreadable(text)
+    days = _days(named[0], text) if named else EVERY_DAY
+    window = (time(0), time(0))
+    if windows:
+        opens, opens_minute, closes, closes_minute = windows[0].groups()
+        window = (_clock(opens, opens_minute, text), _clock(closes, closes_minute, text))
+        if opens == "24" or (window[1] != time(0) and window[0] >= window[1]):
+            raise _unreadable(text)
     return Hours(days, *window)
 
 

@@ -132,7 +132,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        return fail("torch is not installed. Run: pip install 'facegate[training]'.", 3)
+        return fail("torch is not installed. Install facegate again: pip install facegate.", 3)
     except OSError as error:
         if error.errno in CANNOT_USE and error.filename is not None:
             return fail(

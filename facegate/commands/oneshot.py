@@ -108,6 +108,6 @@ def ready(threads: int) -> str:
         from facegate.siamese.networks import use_threads  # noqa: PLC0415
         from facegate.siamese.oneshot.recipe import device  # noqa: PLC0415
     except ImportError as error:
-        raise NotReadyError(f"{error.name} is not installed", "Run: pip install 'facegate[training]'") from error
+        raise NotReadyError(f"{error.name} is not installed", "Install facegate again: pip install facegate") from error
     use_threads(threads)
     return device()

@@ -180,6 +180,12 @@ class Publisher(Protocol):
 class Witness(Protocol):
     """Is shown what decisions rested on, to learn from it later. Nothing that it does moves a decision."""
 
-    def see(self, decision: Decision, sighting: Sighting | None) -> None:
-        """Take a decision that was published and the sighting that it rests on; return at once and never raise."""
+    def see(self, decision: Decision, sighting: Sighting | None, *, lone: bool) -> None:
+        """Take a decision that was published and the sighting that it rests on; return at once and never raise.
+
+        Args:
+            decision: As published.
+            sighting: The most telling one; None: there was none.
+            lone: One frame was the whole visit, and was judged as such.
+        """
         ...

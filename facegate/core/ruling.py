@@ -41,6 +41,7 @@ def rule(door: Door, verdict: Verdict, given: Circumstances) -> Decision:
         reason, detail = _permitted(door, verdict, given)
     best, last = verdict.best, verdict.last or verdict.best
     captured_at = last.captured_at if last else given.now
+    former = best is not None and best.model != given.model  # its score and this threshold have nothing in common
     return Decision(
         id=given.id,
         door=door.slug,
@@ -50,13 +51,13 @@ def rule(door: Door, verdict: Verdict, given: Circumstances) -> Decision:
         detail=detail,
         user=best.user if best and verdict.reason is Reason.MATCH else None,
         score=best.score if best else None,
-        threshold=given.threshold,
+        threshold=None if former else given.threshold,
         fmr=best.fmr if best else None,
         frames=verdict.frames,
         captured_at=captured_at,
         decided_at=given.now,
         expires_at=given.now + timedelta(seconds=given.grant_seconds),
-        model=given.model,
+        model=best.model if best is not None and former else given.model,
         milliseconds=_milliseconds(last, given.now),
     )
 

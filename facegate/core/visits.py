@@ -241,7 +241,7 @@ def _why_more(sighting: Sighting, rule: VisitRule, *, lone: bool) -> str:
         return ""
     if not sighting.score >= door + rule.rises.get(user, 0.0):
         return ""
-    return f"{user} and {other.user} are too alike ({other.score:.3f})"
+    return f"another user is too alike ({other.score:.3f})"  # who, `facegate calibrate` tells: this is published
 
 
 def _joined(visit: Visit, event: str, camera: str) -> Visit:
@@ -252,8 +252,13 @@ def _joined(visit: Visit, event: str, camera: str) -> Visit:
 
 
 def _with(visit: Visit, judged: Judged, *, faceless: bool) -> Visit:
-    """Count the frame, its vote, and keep it if it tells more than the best so far."""
+    """Count the frame, its vote, and keep it if it tells more than the best so far.
+
+    Scores of two networks mean different things: what a former one saw neither votes nor compares.
+    """
     sighting = judged.sighting
+    if visit.last is not None and visit.last.model != sighting.model:
+        visit = replace(visit, votes=MappingProxyType({}), best=None)
     votes = visit.votes
     if judged.reason is Reason.MATCH and sighting.user is not None:
         frames = votes.get(sighting.user, frozenset()) | {sighting.digest}

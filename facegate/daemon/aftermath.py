@@ -27,8 +27,8 @@ GLANCE_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 1.0
 
-Step = Callable[[Decision, Sighting], None]
-"""Does one thing with a sighting that a decision rests on; it has a cut-out face."""
+Step = Callable[[Decision, Sighting, bool], None]
+"""Does one thing with a sighting that a decision rests on, with a cut-out face, and is told whether that was lone."""
 
 
 class Aftermath:
@@ -52,7 +52,7 @@ class Aftermath:
         self._idle = idle
         self._last = last
         self._busy = busy
-        self._waiting: queue.Queue[tuple[Decision, Sighting]] = queue.Queue(PLACES)
+        self._waiting: queue.Queue[tuple[Decision, Sighting, bool]] = queue.Queue(PLACES)
         self._stopping = threading.Event()
         self._until = 0.0
         self._dropped = 0
@@ -62,12 +62,12 @@ class Aftermath:
         """Start the thread."""
         self._thread.start()
 
-    def see(self, decision: Decision, sighting: Sighting | None) -> None:
+    def see(self, decision: Decision, sighting: Sighting | None, *, lone: bool) -> None:
         """Take a published decision and the sighting that it rests on, if that showed a face that was compared."""
         if sighting is None or sighting.cutout is None or self._stopping.is_set():
             return
         try:
-            self._waiting.put_nowait((decision, sighting))
+            self._waiting.put_nowait((decision, sighting, lone))
         except queue.Full:
             self._dropped += 1
             if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8, ...: a flood is told, not repeated
@@ -98,12 +98,12 @@ class Aftermath:
     def _look_at_one(self) -> bool:
         """Do everything with the next sighting; False if none came."""
         try:
-            decision, sighting = self._waiting.get(timeout=IDLE_SECONDS)
+            seen = self._waiting.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             return False
         self._wait_for_a_gap()
         for step in self._steps:
-            guarded(partial(step, decision, sighting))
+            guarded(partial(step, *seen))
         return True
 
     def _wait_for_a_gap(self) -> None:

@@ -40,7 +40,7 @@ class UndecidedError(Exception):
 class Nobody:
     """A `Witness` that looks away."""
 
-    def see(self, decision: Decision, sighting: Sighting | None) -> None:
+    def see(self, decision: Decision, sighting: Sighting | None, *, lone: bool) -> None:
         """Do nothing."""
 
 
@@ -100,7 +100,7 @@ class Gate:
             decision = self._ruled(door, verdict, engine, roster)
             self._decisions.record(decision)
             self._publisher.publish(self._told(decision, roster))
-        self._witness.see(decision, verdict.best)
+        self._witness.see(decision, verdict.best, lone=verdict.lone)
         return decision
 
     def refuse(self, refusal: Refusal) -> Decision | None:
@@ -185,7 +185,7 @@ class Gate:
             decision = self._ruled(door, verdict, engine, roster)
             self._decisions.record(decision)
             self._publisher.publish(self._told(decision, roster))
-        self._witness.see(decision, verdict.best)
+        self._witness.see(decision, verdict.best, lone=verdict.lone)
         return decision
 
     @contextmanager

@@ -249,11 +249,11 @@ class Intake:
         )
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Let a refusal wait, or count it when too many do. The lock is held."""
+        """Let a refusal wait, or count it when too many do; a visit that is open answers it. The lock is held."""
         if len(self._refusals) < REFUSALS:
             self._refusals.append(refusal)
             self._ready.notify()
-        elif self._open.pop(refusal.event, None) is not None:
+        elif not self._holds(refusal.event) and self._open.pop(refusal.event, None) is not None:
             self._books.count([refusal.event], OVERLOADED)
 
     def _orphaned(self, event: str, known: Open) -> bool:

@@ -82,8 +82,15 @@ def aftermath_of(
     """Return what is done with a sighting once its decision is out, when no frame is being judged (`busy`)."""
     frames = FrameKeeper(storage.frames, settings.retention)
     views = ViewKeeper(storage.views, clock)
+
+    def remember(decision: Decision, sighting: Sighting, _: bool) -> None:
+        frames.keep(decision, sighting)
+
+    def measure(decision: Decision, sighting: Sighting, _: bool) -> None:
+        views.measure(decision, sighting)
+
     return Aftermath(
-        [frames.keep, views.measure, shadow.score],
+        [remember, measure, shadow.score],
         idle=[views.flush, shadow.tend],
         last=[lambda: views.flush(at_once=True)],
         busy=busy,

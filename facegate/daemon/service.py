@@ -196,6 +196,7 @@ class Service:
         self._sources = Sources(settings, self._clock)
         self._library = library_of(settings, self._storage.champions)
         tidy_unless_busy(self._storage, self._library, settings.data_dir, self._clock.now())
+        self._leading = self._library.card_in_charge()  # before it is loaded: what changes meanwhile is taken up later
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock, self._library)
         self._storage.gallery.coverage(engine.model).require(engine.model)
         self._channel = MqttClient(
@@ -326,15 +327,15 @@ class Service:
         self._intake.settled(decision.events)
 
     def _refresh(self) -> None:
-        """Take up what other processes changed: enrollments, doors, the model in charge."""
-        engine = self._gate.engine
-        changed = engine.gallery.refresh()
+        """Take up what other processes changed: enrollments, doors, the model in charge, what its scores mean."""
+        changed = self._gate.engine.gallery.refresh()
         self._gate.confirm_roster()  # this network serves while another is loaded, which may take seconds
-        if self._library.active() != engine.model.partition("@")[0]:
+        if (leading := self._library.card_in_charge()) != self._leading:
             self._gate.engine = engine_of(
                 self.settings, self._storage.gallery, self._detector, self._clock, self._library
             )
-            log.info("another network is in charge", extra={"model": self._gate.engine.model})
+            self._leading = leading
+            log.info("another network or calibration is in charge", extra={"model": self._gate.engine.model})
             self._gate.confirm_roster()
             changed = True
         if changed:

@@ -88,8 +88,14 @@ class Shadow:
         self._unfit: int | None = None
         self._looked_at: datetime | None = None
 
-    def score(self, decision: Decision, sighting: Sighting) -> None:
-        """Let the challenger look at the face that a decision rests on, and store what both networks said."""
+    def score(self, decision: Decision, sighting: Sighting, lone: bool) -> None:
+        """Let the challenger look at the face that a decision rests on, and store what both networks said.
+
+        Args:
+            decision: As published.
+            sighting: What it rests on.
+            lone: One frame was the whole visit: the challenger is held to the same of a door's two thresholds.
+        """
         self.tend()
         challenger = self._challenger
         if challenger is None or sighting.cutout is None or sighting.model != challenger.run.champion:
@@ -109,7 +115,7 @@ class Shadow:
                 challenger=Said(
                     named,
                     match.score if match else None,
-                    self._required(decision.door, challenger.engine, named, lone=decision.frames <= 1),
+                    self._required(decision.door, challenger.engine, named, lone=lone),
                 ),
                 at=decision.decided_at,
             )

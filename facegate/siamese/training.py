@@ -204,9 +204,11 @@ class Run:
     def _losses(self, templates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(n, d) of the whole batch -> contrastive, anchor, relations, head; 0 for what has no weight."""
         recipe, nothing = self.recipe, templates.new_zeros(())
-        contrastive = losses.batch_contrastive(
-            templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
-        )
+        contrastive = nothing
+        if recipe.contrastive:
+            contrastive = losses.batch_contrastive(
+                templates, batch.people, batch.groups, near=recipe.near, far=recipe.far, hardest=recipe.hardest
+            )
         anchored = losses.anchor(templates, batch.targets, self.student.shape.parts) if recipe.anchor else nothing
         related = losses.relations(templates, batch.targets) if recipe.relations else nothing
         if recipe.head is Head.ARCFACE:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from facegate.errors import NotReadyError, UnusableInputError
 
@@ -176,6 +176,9 @@ def _translated(engine: Engine) -> Iterator[None]:
         raise  # who writes knows what it means
     except DBAPIError as error:
         raise fault(error, engine) from error
+    except SQLAlchemyError as error:  # the pool's own: no connection came free in time
+        where = engine.url.render_as_string(hide_password=True)
+        raise NotReadyError(f"The database fails: {type(error).__name__} ({where})", "Run: facegate doctor") from error
 
 
 def fault(error: DBAPIError, engine: Engine) -> NotReadyError:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from facegate.core.arming import rises_of_users
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Template
 from facegate.core.frame import Face, Pixels, Quality
@@ -37,12 +38,9 @@ from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
 from facegate.verifier.library import library_of
 from facegate.verifier.likeness import NEARLY_THE_SAME, TELL_APART, compare
 from facegate.vision.align import Alignment, align
-from facegate.vision.decode import decode
+from facegate.vision.decode import PHOTO_BYTES, decode
 from facegate.vision.detect import YuNetDetector
 from facegate.vision.measure import measure
-
-MAX_BYTES: Final = 40_000_000
-"""Photos from cameras are larger than frames."""
 
 BATCH: Final = 32
 TRIES: Final = 3
@@ -144,7 +142,7 @@ class Enrollment:
         storage: Where photos go.
         detector: Finds faces.
         extractor: Makes templates.
-        calibration: What scores mean.
+        calibration: What scores mean at doors.
         alignment: How the network wants its crops.
         max_pixels: Largest picture that is decoded.
         target_fmr: The doors' usual target; the score that it asks for is the one that names another user.
@@ -175,7 +173,7 @@ class Enrollment:
             storage=storage,
             detector=YuNetDetector(settings.vision.detector),
             extractor=model.extractor(settings.verifier.threads),
-            calibration=model.calibration,
+            calibration=model.at_doors,
             alignment=model.card.contract.alignment,
             max_pixels=settings.vision.max_pixels,
             target_fmr=settings.gate.target_fmr,
@@ -299,7 +297,7 @@ class Enrollment:
             RefusedError: It does not show one face of good quality.
         """
         picture = given if isinstance(given, Picture) else read_picture(given)
-        pixels = decode(picture.data, self.max_pixels, MAX_BYTES)
+        pixels = decode(picture.data, self.max_pixels, PHOTO_BYTES)
         face = only_face(self.detector.detect(pixels), pixels)
         crop = align(pixels, face.landmarks, self.alignment)
         quality = measure(pixels, face, crop, self.alignment)
@@ -343,13 +341,14 @@ class Enrollment:
     ) -> list[_Candidate]:
         """Hold every candidate against everybody; list those that name another user, and note what is odd."""
         roster = self.storage.gallery.roster(self.extractor.model)
-        threshold = self._threshold(roster)
+        usual, rises = self._threshold(roster), self._rises(roster)
         passed: list[_Candidate] = []
         templates = np.array([one.photo.template for one in candidates])
         for number, one in enumerate(candidates):
             peers = templates @ one.photo.template
             peers[number] = -np.inf
             likeness = compare(slug, one.photo.template, roster, float(peers.max()) if len(peers) > 1 else None)
+            threshold = usual + rises.get(likeness.other_user or "", 0.0)
             if likeness.is_of_another(threshold) and not force:
                 refused.append(Refused(one.name, likeness.told(threshold), TELL_APART))
                 continue
@@ -357,8 +356,14 @@ class Enrollment:
             passed.append(_Candidate(one.name, one.photo, one.quality, one.warnings + notes))
         return passed
 
+    def _rises(self, roster: Roster) -> dict[str, float]:
+        """Return how much more than a usual door asks of everybody is asked of each user."""
+        if self.calibration is None:
+            return {}
+        return rises_of_users(self.calibration.rises(roster.references.templates), roster.references)
+
     def _threshold(self, roster: Roster) -> float:
-        """Return the score that names a user at a usual door; without a calibration, one that only twins reach."""
+        """Return the score that a usual door asks of everybody; without a calibration, one that only twins reach."""
         if self.calibration is None or not self.calibration.measured:
             return NEARLY_THE_SAME
         found = self.calibration.gallery_threshold(self.target_fmr, max(1, len(roster.references)))
@@ -382,7 +387,7 @@ def read_picture(path: Path) -> Picture:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(PHOTO_BYTES + 1)
     except OSError as error:
         raise UnusableInputError(
             f"It cannot be read: {error.strerror}", "Name a file that facegate may read"

@@ -228,6 +228,14 @@ class Library:
             return Model(card, folder, calibration)
         return Model(card, folder, calibration, _of_card(read_levelled(folder, card.dimension), card))
 
+    def card_in_charge(self) -> Card:
+        """Return the card of the model in charge; it changes with every file of it.
+
+        Raises:
+            NotReadyError: There is none.
+        """
+        return read_card(self._folder_in_charge())
+
     def _folder_in_charge(self) -> Path:
         try:
             return self.folder(self.active())

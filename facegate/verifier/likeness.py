@@ -12,8 +12,8 @@ NEARLY_THE_SAME: Final = 0.98
 """Templates of two files this alike come from one picture, saved twice."""
 
 TELL_APART: Final = (
-    "Give a photo of the right person; if these are two people who look alike, add --force-quality and ask both for "
-    "a second factor"
+    "Give a photo of the right person; if these are two people who look alike, add --force-quality and give more "
+    "photos of both"
 )
 
 

@@ -18,7 +18,7 @@ from facegate.verifier.extractor import NoDirectionError
 from facegate.verifier.library import Model, library_of
 from facegate.vision.align import Alignment, align
 from facegate.vision.choose import central_face
-from facegate.vision.decode import MAX_BYTES, decode
+from facegate.vision.decode import PHOTO_BYTES, decode
 from facegate.vision.detect import YuNetDetector
 
 NO_FACE: Final = "no face was found"
@@ -107,7 +107,7 @@ def look_at(path: Path, detector: FaceDetector, max_pixels: int) -> Look:
     """
     data = bytes_of(path)
     try:
-        picture = decode(data, max_pixels)
+        picture = decode(data, max_pixels, PHOTO_BYTES)
     except UnusableInputError as error:
         return Look(Photo(path, None, error.what, error.mend))
     faces = detector.detect(picture)
@@ -127,7 +127,7 @@ def bytes_of(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(PHOTO_BYTES + 1)
     except OSError as error:
         raise UnusableInputError(f"{path} cannot be read ({error.strerror})", "Name a JPEG, PNG or WebP") from error
 

@@ -15,6 +15,8 @@ from facegate.vision.header import AGAIN, Header, damaged, read_header
 from facegate.vision.silence import silence_decoders
 
 MAX_BYTES: Final = 10_000_000
+PHOTO_BYTES: Final = 40_000_000
+"""Photos from cameras, to enroll or to compare, are larger than frames."""
 MAX_PIXELS: Final = 25_000_000
 #: What libjpeg paints where the data of a JPEG ran out: every coefficient zero.
 MISSING: Final = 128

@@ -28,7 +28,21 @@ def test_hours_are_read_as_an_operator_writes_them(text, hours):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "noon", "mon tue wed", "mon-", "08:00", "09:00-08:00", "08:00-08:00", "08:60-09:00", "montag 08:00-09:00"],
+    [
+        "",
+        "noon",
+        "mon tue wed",
+        "mon tue",
+        "10:00-12:00 14:00-18:00",
+        "24:00-06:00",
+        "24:00-24:00",
+        "mon-",
+        "08:00",
+        "09:00-08:00",
+        "08:00-08:00",
+        "08:60-09:00",
+        "montag 08:00-09:00",
+    ],
 )
 def test_what_names_no_hours_is_refused_with_an_example(text):
     with pytest.raises(UnusableInputError, match="mon-fri 07:00-19:00"):

@@ -78,6 +78,13 @@ def test_no_score_and_no_threshold_grants_below_the_other(score, threshold):
     assert (decision.reason is Reason.MATCH) == reached
 
 
+def test_a_deny_after_another_network_took_charge_tells_the_one_whose_score_it_tells():
+    old = replace(SEEN, model="old@000000000001", score=0.3)
+    decision = rule(DOOR, replace(MATCH, reason=Reason.NO_MATCH, best=old, last=old), GIVEN)
+    assert (decision.reason, decision.score, decision.model) == (Reason.NO_MATCH, 0.3, "old@000000000001")
+    assert decision.threshold is None
+
+
 def test_the_time_counts_from_the_newest_frame():
     late = replace(SEEN, captured_at=NOW + timedelta(seconds=4), received_at=NOW + timedelta(seconds=4))
     decision = rule(DOOR, replace(MATCH, last=late), replace(GIVEN, now=NOW + timedelta(seconds=6)))

@@ -54,7 +54,7 @@ def worked_off(storage, pairs, **settings):
     aftermath = aftermath_of(given, storage, clock, shadow)
     for decision, sighting in pairs:
         storage.decisions.record(decision)
-        aftermath.see(decision, sighting)
+        aftermath.see(decision, sighting, lone=True)
     aftermath.start()
     aftermath.stop(10)
 
@@ -115,17 +115,17 @@ A_CUTOUT = Cutout(np.zeros((5, 2), np.float32), np.zeros((8, 8, 3), np.uint8))
 def test_a_flood_is_dropped_and_counted_and_holds_nobody_up():
     began, go_on, done = threading.Event(), threading.Event(), []
 
-    def slow(_, sighting) -> None:
+    def slow(_, sighting, __) -> None:
         began.set()
         go_on.wait(10)
         done.append(sighting.event)
 
     aftermath = Aftermath([slow])
     aftermath.start()
-    aftermath.see(a_decision("e0"), replace(SEEN, event="e0", cutout=A_CUTOUT))
+    aftermath.see(a_decision("e0"), replace(SEEN, event="e0", cutout=A_CUTOUT), lone=True)
     assert began.wait(5)
     for at in range(1, 200):
-        aftermath.see(a_decision("e"), replace(SEEN, event=f"e{at}", cutout=A_CUTOUT))
+        aftermath.see(a_decision("e"), replace(SEEN, event=f"e{at}", cutout=A_CUTOUT), lone=True)
     assert aftermath.dropped == 199 - PLACES
     go_on.set()
     aftermath.stop(5)
@@ -143,13 +143,13 @@ def test_a_sighting_waits_for_a_moment_without_a_frame_in_hand_but_not_for_ever(
 
     aftermath = Aftermath([lambda *_: done.set()], busy=is_busy)
     aftermath.start()
-    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT))
+    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT), lone=True)
     assert done.wait(5)
     assert len(asked) == 3
     for_ever = Aftermath([lambda *_: done.set()], busy=lambda: True)
     done.clear()
     for_ever.start()
-    for_ever.see(a_decision("e2"), replace(SEEN, cutout=A_CUTOUT))
+    for_ever.see(a_decision("e2"), replace(SEEN, cutout=A_CUTOUT), lone=True)
     assert done.wait(PATIENCE_SECONDS + 5)
     aftermath.stop()
     for_ever.stop()
@@ -161,8 +161,10 @@ def test_a_step_that_fails_holds_no_other_up(caplog):
     def broken(*_) -> None:
         raise ValueError("no such thing")
 
-    aftermath = Aftermath([broken, lambda _, sighting: done.append(sighting.event)], last=[lambda: done.append("last")])
-    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT))
+    aftermath = Aftermath(
+        [broken, lambda _, sighting, __: done.append(sighting.event)], last=[lambda: done.append("last")]
+    )
+    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT), lone=True)
     aftermath.start()
     aftermath.stop(5)
     assert done == ["e1", "last"]
@@ -171,8 +173,8 @@ def test_a_step_that_fails_holds_no_other_up(caplog):
 
 def test_nothing_is_taken_after_the_end():
     done = []
-    aftermath = Aftermath([lambda _, sighting: done.append(sighting.event)])
+    aftermath = Aftermath([lambda _, sighting, __: done.append(sighting.event)])
     aftermath.start()
     aftermath.stop(5)
-    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT))
+    aftermath.see(a_decision("e1"), replace(SEEN, cutout=A_CUTOUT), lone=True)
     assert done == []

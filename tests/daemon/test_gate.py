@@ -299,12 +299,12 @@ def test_the_witness_is_shown_what_a_decision_rests_on_only_after_it_was_publish
     shown = []
 
     class Onlooker:
-        def see(self, decision, sighting) -> None:
-            shown.append((decision, sighting.score, len(rig.publisher.sent)))
+        def see(self, decision, sighting, *, lone) -> None:
+            shown.append((decision, sighting.score, lone, len(rig.publisher.sent)))
 
     rig.gate._witness = Onlooker()
     decision = rig.gate.decide(rig.frame("alice 0.9"))
-    assert shown == [(decision, 0.9, 1)]
+    assert shown == [(decision, 0.9, True, 1)]
 
 
 def test_a_gallery_that_was_not_measured_arms_no_door_and_the_decision_says_so():
@@ -332,7 +332,7 @@ def test_twins_need_more_than_the_door_and_the_decision_tells_their_own_threshol
     rig.gallery.roster = Measure()(replace(rig.gallery.roster, references=references))
     decision = rig.gate.decide(rig.frame("alice 0.8"))
     assert decision.reason is Reason.NO_MATCH
-    assert decision.detail == "alice and bob are too alike (0.810)"
+    assert decision.detail == "another user is too alike (0.810)"
     assert decision.threshold == pytest.approx(0.86)
     assert rig.gate.decide(rig.frame("alice 0.87", "e2")).reason is Reason.MATCH
 

@@ -129,6 +129,19 @@ def test_refusals_never_displace_a_face_and_are_bounded():
     assert rig.events.balanced
 
 
+def test_a_refusal_too_many_leaves_the_event_to_the_visit_that_will_answer_it():
+    rig = Rig()
+    rig.more.add("e1")
+    rig.intake.take_frame(rig.frame("e1"))
+    assert rig.intake.next(0).event == "e1"
+    rig.held.add("e1")
+    for number in range(REFUSALS):
+        rig.intake.take_refusal(Refusal("porch", f"bad{number}", START, START, Reason.BAD_IMAGE))
+    rig.intake.take_refusal(Refusal("porch", "e1", START, START, Reason.BAD_IMAGE))
+    assert rig.intake.is_open("e1")
+    assert not rig.events.tallies[OVERLOADED]
+
+
 def test_a_full_house_refuses_another_camera_as_overloaded():
     rig = Rig(places=2)
     for camera in DOOR.cameras:

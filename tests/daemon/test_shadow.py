@@ -105,6 +105,23 @@ def test_both_networks_are_recorded_for_each_visit(house):
     assert house.storage.frames.count() == len(decisions)
 
 
+def test_in_a_hunt_both_networks_are_held_to_the_threshold_of_many_frames(house):
+    run = house.challenge()
+    house.aftermath.start()
+    assert house.gate.begin_hunt("hunted", "porch")
+    now, picture = house.clock.now(), picture_of(ENROLLED[0].slug, 1)
+    frame = Frame("porch", "hunted", now, now, picture, hashlib.sha256(picture).hexdigest(), hunted=True)
+    decision = house.gate.decide(frame)
+    house.aftermath.stop(60)
+    assert (decision.frames, decision.user) == (1, ENROLLED[0].slug)
+    (score,) = house.storage.shadow.of_run(run.number)
+    engine = house.shadow._challenger.engine
+    alone, of_many = (
+        house.gate.required(decision.door, engine, score.challenger.user, lone=lone) for lone in (True, False)
+    )
+    assert alone < of_many == score.challenger.threshold
+
+
 def test_after_its_visits_the_challenger_is_promoted_and_leads(house):
     run = house.challenge()
     house.shadow.judge()

@@ -255,3 +255,27 @@ def test_a_rollback_over_mqtt_keeps_those_who_were_enrolled_since(household, mos
         assert listener.wait(lambda: listener.status["model"].startswith(f"{DEFAULT}@"), 10)
         decision = listener.ask("porch", picture_of(stranger.slug, 3), "older")
         assert (decision["model"].partition("@")[0], decision["user"]) == (DEFAULT, "newcomer")
+
+
+def test_a_calibration_is_taken_up_by_the_daemon_that_runs(household, mosquitto):
+    from dataclasses import replace
+
+    from facegate.verifier.calibrations import levelled_documents
+    from facegate.verifier.library import library_of, write_model
+    from facegate.verifier.selftest import PROOF
+
+    settings = Settings(data_dir=household)
+    shipped = library_of(settings).load()
+    stricter = [replace(knot, score=knot.score + 0.05) for knot in shipped.levelled.knots]
+    kept = {name: (shipped.folder / name).read_bytes() for name in (PROOF, "cohort.npz")}
+    more = kept | levelled_documents(replace(shipped.levelled, knots=tuple(stricter)))
+    with serving(household, mosquitto.port) as (_, listener):
+        before = listener.ask("porch", picture_of(ALICE), "before")
+        network = (shipped.folder / "network.onnx").read_bytes()
+        write_model(household / "models" / shipped.card.name, shipped.card, network, shipped.calibration, more)
+
+        def is_stricter() -> bool:
+            after = listener.ask("porch", picture_of(ALICE), f"after-{time.monotonic_ns()}")
+            return after["threshold"] == pytest.approx(before["threshold"] + 0.05, abs=1e-3)
+
+        wait_until(is_stricter, what="the new threshold")

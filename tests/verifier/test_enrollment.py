@@ -1,9 +1,12 @@
 """Enrolling people who do not exist, with the shipped detector and network."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from facegate.core.arming import measured
 from facegate.errors import UnusableInputError
 from facegate.settings import Settings
 from facegate.storage import open_storage
@@ -79,6 +82,17 @@ def test_a_photo_of_somebody_else_is_refused_with_both_scores(enrollment):
     assert refused.what.startswith("It looks like bob: score 0.")
     assert "with their own photos" in refused.what
     assert len(references(enrollment)) == 2
+
+
+def test_who_would_be_named_at_a_door_is_not_enrolled_for_another(enrollment):
+    model = library_of(Settings(data_dir=Path("/nowhere"))).load()
+    enrollment.enroll("bob", None, [BOB.picture_path(0)])
+    roster = enrollment.storage.gallery.roster(model.id)
+    rise = measured(roster.references, model.at_doors).rises["bob"]
+    asked = model.at_doors.gallery_threshold(enrollment.target_fmr, 1) + rise
+    assert asked < model.calibration.gallery_threshold(enrollment.target_fmr, 1)  # of two photos nobody is a reference
+    (refused,) = enrollment.enroll("alice", None, [BOB.picture_path(2)]).refused
+    assert f"(a door opens at {asked:.2f})" in refused.what
 
 
 def test_photos_of_one_call_do_not_vouch_for_one_another(enrollment):
