@@ -1,5 +1,6 @@
 """What the daemon does again and again, and when: to forget, to learn, to judge a shadow, to watch for drift."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from facegate.daemon.jobs import MONTHLY, NIGHT_GRACE_SECONDS, RETENTION, Job, e
 from facegate.daemon.learning import Learning, cause_of
 from facegate.daemon.shadow import Shadow
 from facegate.settings import Settings
+from facegate.storage.audit import checkpoint
 from facegate.storage.opening import Storage
 from facegate.verifier.drifting import drift
 
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS: Final = 5.0
 DUE_SECONDS: Final = 30.0
+CHECKPOINT_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Chores:
         shadow: Judges a challenger in the shadow.
         learning: Fine-tunes.
         clock: Tells the time.
+        send: Sends a signed head of the chain of decisions out.
     """
 
     settings: Settings
@@ -43,12 +47,14 @@ class Chores:
     shadow: Shadow
     learning: Learning
     clock: Clock
+    send: Callable[[str], bool]
 
     def jobs(self) -> list[Job]:
         """Return the table."""
         night = trigger_of(parse(self.settings.finetune.schedule))
         return [
             Job("retention", self.forget, RETENTION, NIGHT_GRACE_SECONDS),
+            Job("checkpoint", self.send_checkpoint, every(CHECKPOINT_SECONDS)),
             Job("drift", self.watch_drift, MONTHLY, NIGHT_GRACE_SECONDS),
             Job("catch_up", self.books.catch_up, every(CATCH_UP_SECONDS)),
             Job("shadow", self.shadow.judge, every(DUE_SECONDS)),
@@ -59,6 +65,10 @@ class Chores:
     def forget(self) -> None:
         """Delete what is older than the settings say."""
         self.storage.retention.apply(self.clock.now())
+
+    def send_checkpoint(self) -> None:
+        """Send the chain's signed head out: kept elsewhere, it finds whoever writes the chain anew."""
+        self.send(json.dumps(checkpoint(self.storage.engine, self.storage.signer, self.clock.now())))
 
     def watch_drift(self) -> None:
         """Name in the log whose scores sink and who are too alike: what `facegate users drift` says."""

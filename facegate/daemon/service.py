@@ -118,6 +118,7 @@ class Service:
             shadow=self._shadow,
             learning=self._learning,
             clock=self._clock,
+            send=lambda text: self._channel.publish(self.topics.audit_checkpoint, text),
         )
         scheduler = schedule(chores.jobs())
         scheduler.start()

@@ -1,12 +1,13 @@
 """The chain of decisions: each row holds SHA-256 of the previous row's hash and of its own canonical JSON.
 
 Whoever edits, deletes or inserts a decision breaks the chain at that place, unless they compute every later hash anew;
-against that, heads of the chain are signed and sent out (`P/audit/checkpoint`), and can be compared. Retention cuts the
+against that, heads of the chain are signed and sent out every hour (`P/audit/checkpoint`), and are held against the
+chain by whoever keeps them elsewhere (`facegate audit verify --checkpoint FILE`). Retention cuts the
 chain's old end off and keeps a signed checkpoint: the last link that went.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from facegate.core.decision import rfc3339
+from facegate.errors import UnusableInputError
 from facegate.storage.decisions import GENESIS, link
 from facegate.storage.engine import reading, writing
 from facegate.storage.signing import DecisionSigner, canonical, verified
@@ -97,6 +99,38 @@ def checkpoint(engine: Engine, signer: DecisionSigner, now: datetime) -> dict[st
     with reading(engine) as connection:
         head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).one())
     return _told(head, now) | {"jws": signer.sign_claims(_claims(head, now))}
+
+
+def missed(engine: Engine, signer: DecisionSigner, sent: Mapping[str, Any], now: datetime) -> Break | None:
+    """Hold a head that was sent out against the chain: whoever computes every later hash anew is found by it.
+
+    Args:
+        engine: The database.
+        signer: Whose heads they are.
+        sent: What `checkpoint` returned once.
+        now: The moment.
+
+    Returns:
+        Where the chain is another; None: it is the same, or retention has cut that far.
+
+    Raises:
+        UnusableInputError: It is no head that this facegate signed.
+    """
+    claims = verified(str(sent.get("jws", "")), signer.jwks(now), signer.retired_jwks())
+    if claims is None or claims.get("aud") != AUDIENCE:
+        raise UnusableInputError(
+            "This is no checkpoint that this facegate signed", "Name one kept from P/audit/checkpoint"
+        )
+    position, head = int(claims["position"]), str(claims["hash"])
+    with reading(engine) as connection:
+        kept = connection.execute(select(DecisionRow.id, DecisionRow.hash).where(DecisionRow.position == position))
+        row = kept.one_or_none()
+        start, _ = _start(connection, signer, now)
+    if row is not None:
+        return None if row.hash == head else Break(position, row.id, "it is not what stood there at the checkpoint")
+    if position < start.position or (position, head) == (start.position, start.hash):
+        return None
+    return Break(position, None, "the decisions up to the checkpoint are not there")
 
 
 def cut(engine: Engine, signer: DecisionSigner, *, before: datetime, now: datetime) -> int:

@@ -189,6 +189,13 @@ def test_the_database_is_backed_up_and_restored(answer, gate):
 @pytest.mark.usefixtures("gate")
 def test_the_audit_says_where_the_chain_breaks(call, answer, data_dir):
     assert answer("audit", "verify")["checked"] == 2
+    _, head, _ = call("audit", "checkpoint")
+    (data_dir / "head.json").write_text(head)
+    assert answer("audit", "verify", "--checkpoint", str(data_dir / "head.json"))["whole"]
+    for bad in ("", "[]", "{}", head.replace('"jws": "', '"jws": "x')):
+        (data_dir / "bad.json").write_text(bad)
+        code, out, err = call("audit", "verify", "--checkpoint", str(data_dir / "bad.json"))
+        assert (code, out, err.count("\n")) == (2, "", 1)
     with sqlite3.connect(data_dir / "facegate.db") as connection:
         connection.execute("UPDATE decisions SET user = 'bob' WHERE position = 1")
     code, out, _ = call("audit", "verify")

@@ -39,17 +39,38 @@ def test_every_topic_that_is_heard_is_in_the_table():
             assert f"`{plain}`" in README, plain
 
 
+def test_every_topic_that_goes_out_is_in_the_table():
+    topics = Topics("P")
+    decision = topics.decision("door").replace("doors/door", "doors/<door>")
+    for topic in (decision, topics.models_event, topics.audit_checkpoint, topics.status):
+        assert f"`{topic}`" in README, topic
+
+
 def test_every_command_that_it_names_is_there():
     named = re.findall(r"(?:^|`)(?:\.venv/bin/)?facegate ([a-z]+)", README, re.MULTILINE)
     assert len(named) > 10
     assert set(named) <= set(COMMANDS)
 
 
+NAMED = re.compile(r"(?:`|\]\()((?:\.\./)*(?:[\w.<>-]+/)*[\w.-]+\.(?:md|py|acl|yaml|service|webp|conf|json))(?:[`#)])")
+WRITTEN = {"model.json", "calibration.json", "levelled.json", "proof.json", "card.md", "figures.json"}
+"""Files that every model has; a document may name them without a folder."""
+
+
 @pytest.mark.parametrize(
-    "path", ["LICENSE", "NOTICE", "deploy/SECURITY.md", "deploy/mosquitto.acl", "models/composites/README.md"]
+    "document", ["README.md", "models/README.md", "models/verifier/tried.md", "models/verifier/twin-6/card.md"]
 )
-def test_the_files_that_it_names_are_there(path):
-    assert (ROOT / path).is_file()
+def test_the_files_that_a_document_names_are_there(document):
+    text = (ROOT / document).read_text("utf-8")
+    named = {name for name in NAMED.findall(text) if name not in WRITTEN and "/" in name}
+    assert named
+    for name in named:
+        assert any((place / name).is_file() for place in ((ROOT / document).parent, ROOT, ROOT / "facegate")), name
+
+
+def test_licence_and_notice_are_there():
+    assert (ROOT / "LICENSE").is_file()
+    assert (ROOT / "NOTICE").is_file()
 
 
 def test_the_credit_of_the_composites_stands_where_it_must():

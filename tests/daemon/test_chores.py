@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -6,7 +7,7 @@ import pytest
 from facegate.core.decision import Reason
 from facegate.daemon.chores import Chores
 from facegate.settings import Settings
-from facegate.storage import open_storage
+from facegate.storage import audit, open_storage
 from facegate.storage.photos import Enrollee
 from facegate.verifier.library import DEFAULT
 from tests.daemon.test_gate import Rig
@@ -36,7 +37,7 @@ def storage(tmp_path):
         yield opened
 
 
-def chores_of(storage, **settings):
+def chores_of(storage, sent=None, **settings):
     runs = Runs()
     rig = Rig()
     nothing = SimpleNamespace(catch_up=lambda: None, judge=lambda: None)
@@ -48,6 +49,7 @@ def chores_of(storage, **settings):
         shadow=nothing,
         learning=runs,
         clock=StandingClock(),
+        send=([] if sent is None else sent).append,
     )
     return chores, runs
 
@@ -58,7 +60,7 @@ def test_the_table_has_a_job_for_the_night_only_if_there_is_a_schedule(storage):
 
     assert triggers()["finetune"] is not None
     assert triggers(finetune={"schedule": ""})["finetune"] is None
-    assert set(triggers()) == {"retention", "drift", "catch_up", "shadow", "finetune_due", "finetune"}
+    assert set(triggers()) == {"retention", "checkpoint", "drift", "catch_up", "shadow", "finetune_due", "finetune"}
 
 
 def test_it_learns_at_the_hour_and_when_enough_photos_are_new(storage):
@@ -73,6 +75,13 @@ def test_it_learns_nothing_by_itself_while_the_settings_name_the_model(storage):
     chores.learn()
     chores.learn_if_due()
     assert runs.causes == []
+
+
+def test_the_chains_head_is_sent_out_signed(storage):
+    sent = []
+    chores_of(storage, sent)[0].send_checkpoint()
+    (head,) = map(json.loads, sent)
+    assert audit.missed(storage.engine, storage.signer, head, START) is None
 
 
 def test_drift_is_named_in_the_log(storage, caplog):

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from facegate.core.decision import Reason
+from facegate.errors import UnusableInputError
 from facegate.settings import RetentionSection
 from facegate.storage import audit
 from facegate.storage.decisions import link
@@ -139,6 +140,45 @@ def test_a_head_is_signed_for_sending_out(chain):
     sent = audit.checkpoint(chain.engine, chain.signer, START)
     claims = verified(sent["jws"], chain.signer.jwks(START))
     assert (claims["position"], claims["hash"]) == (6, check(chain).head)
+
+
+def rewrite(settings):
+    """Do what somebody does who computes every later hash anew: the chain by itself is whole again."""
+    with sqlite3.connect(settings.data_dir / "facegate.db") as connection:
+        previous = connection.execute("SELECT hash FROM decisions WHERE position = 2").fetchone()[0]
+        for position, document in connection.execute(
+            "SELECT position, document FROM decisions WHERE position > 2 ORDER BY position"
+        ).fetchall():
+            changed = document.replace("0.8", "0.9")
+            previous = link(previous, changed)
+            connection.execute(
+                "UPDATE decisions SET document = ?, hash = ? WHERE position = ?", (changed, previous, position)
+            )
+        connection.execute("UPDATE chain SET hash = ?", (previous,))
+
+
+def test_a_head_that_was_kept_elsewhere_finds_who_computed_every_hash_anew(chain, settings):
+    sent = [audit.checkpoint(chain.engine, chain.signer, START)]
+    assert audit.missed(chain.engine, chain.signer, sent[0], START) is None
+    rewrite(settings)
+    assert check(chain).is_whole
+    assert audit.missed(chain.engine, chain.signer, sent[0], START).position == 6
+
+
+def test_a_head_finds_decisions_that_are_gone_but_not_those_that_retention_cut(chain, settings, decision):
+    sent = audit.checkpoint(chain.engine, chain.signer, START)
+    chain.decisions.record(decision("event-6", id="decision-6", decided_at=START + 6 * DAY))
+    Retention(chain.engine, chain.signer, RetentionSection(decisions_days=1)).apply(START + 7 * DAY)
+    assert audit.missed(chain.engine, chain.signer, sent, START) is None
+    tamper(settings, "DELETE FROM checkpoints", "DELETE FROM decisions", "UPDATE chain SET position = 0, hash = ''")
+    assert audit.missed(chain.engine, chain.signer, sent, START) is not None
+
+
+@pytest.mark.parametrize("change", [{"jws": "x.y.z"}, {"jws": ""}, {}])
+def test_what_this_facegate_did_not_sign_is_no_checkpoint(chain, change):
+    sent = audit.checkpoint(chain.engine, chain.signer, START) if change else {}
+    with pytest.raises(UnusableInputError, match="no checkpoint"):
+        audit.missed(chain.engine, chain.signer, sent | change, START)
 
 
 def test_denials_are_in_the_chain_too(chain, decision):
