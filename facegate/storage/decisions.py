@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from facegate.core.decision import Decision, Outcome, Reason, rfc3339
+from facegate.core.decision import Decision, Reason, rfc3339
 from facegate.core.policy import History
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.storage.engine import reading, writing
@@ -236,8 +236,3 @@ def _name_events(connection: Connection, decision: Decision, position: int) -> N
         raise RefusedError(f"Event {twice} was settled before", "An event has one answer")
     connection.execute(_NAME, [{"event": event, "position": position} for event in events])
     add_to_tally(connection, {IN: missed, DECIDED: len(events)})
-
-
-def outcomes() -> tuple[str, ...]:
-    """Return the words that `--outcome` takes."""
-    return tuple(str(outcome) for outcome in Outcome)

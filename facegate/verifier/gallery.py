@@ -5,19 +5,14 @@ place in one assignment, which no reader can see half of; so reading needs no lo
 """
 
 import logging
-import threading
 from dataclasses import dataclass, replace
-from typing import Final
 
 from facegate.core.arming import Arming, measured
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Templates
 from facegate.core.ports import Gallery, Roster
-from facegate.errors import FacegateError
 
 log = logging.getLogger(__name__)
-
-EVERY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +63,6 @@ class LiveGallery:
         self._gallery, self._model = gallery, model
         self._measured = Measure(calibration, strangers)
         self._roster = self._measured(gallery.roster(model), None)
-        self._failing = False
 
     @property
     def roster(self) -> Roster:
@@ -85,21 +79,3 @@ class LiveGallery:
             return False
         self._roster = self._measured(self._gallery.roster(self._model), self._roster.arming)
         return True
-
-    def follow(self, stop: threading.Event, every_seconds: float = EVERY_SECONDS) -> None:
-        """Refresh until `stop` is set; meant for a thread of its own.
-
-        A gallery that cannot be read is logged once and tried again: decisions cannot be recorded either while the
-        database is away, so nobody is granted on the old roster.
-        """
-        while not stop.wait(every_seconds):
-            try:
-                if self.refresh():
-                    log.info(
-                        "gallery at revision %d: %d references", self._roster.revision, len(self._roster.references)
-                    )
-                self._failing = False
-            except FacegateError as error:
-                if not self._failing:
-                    log.error("the gallery cannot be read: %s", error)  # noqa: TRY400 - an operator's error, no bug
-                self._failing = True

@@ -137,21 +137,6 @@ def photos_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def expanded(paths: Iterable[Path]) -> list[Path]:
-    """Return photos as given, and in place of a folder its photos.
-
-    Raises:
-        UnusableInputError: A folder has none.
-    """
-    photos: list[Path] = []
-    for path in paths:
-        inside = photos_in(path) if path.is_dir() else [path]
-        if not inside:
-            raise UnusableInputError(f"{path} holds no photo", "Name a folder with JPEG, PNG or WebP files")
-        photos += inside
-    return photos
-
-
 def people_in(folder: Path) -> dict[str, list[Path]]:
     """Return the photos of each person in a folder of people's folders.
 

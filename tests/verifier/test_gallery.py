@@ -1,4 +1,3 @@
-import threading
 import time
 
 import numpy as np
@@ -60,23 +59,6 @@ def test_a_gallery_that_cannot_be_read_is_not_ready_at_start():
     gallery.away = True
     with pytest.raises(NotReadyError):
         LiveGallery(gallery, "m")
-
-
-def test_following_outlives_an_absence_and_keeps_the_old_roster_meanwhile(caplog):
-    gallery, stop = GrowingGallery(), threading.Event()
-    live = LiveGallery(gallery, "m")
-    follower = threading.Thread(target=live.follow, args=(stop, 0.005))
-    gallery.away = True
-    follower.start()
-    try:
-        eventually(lambda: "cannot be read" in caplog.text)
-        assert live.roster.revision == 1
-        gallery.number, gallery.away = 2, False
-        eventually(lambda: live.roster.revision == 2)
-    finally:
-        stop.set()
-        follower.join()
-    assert caplog.text.count("cannot be read") == 1
 
 
 class Enrolling(GrowingGallery):
