@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -24,13 +22,6 @@ class GrowingGallery:
     def roster(self, model):
         self.read += 1
         return Roster(self.revision(), nobody(model), {}, {})
-
-
-def eventually(condition, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_roster_is_read_again_only_when_the_revision_changed():
