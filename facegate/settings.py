@@ -14,7 +14,13 @@ from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from facegate.core.schedule import parse as parse_schedule
 from facegate.errors import UnusableInputError
@@ -287,6 +293,10 @@ def load_settings(**given: Any) -> Settings:
         raise UnusableInputError(
             f"Setting {where}: {first['msg'].removeprefix('Value error, ').lower()}",
             "See `facegate settings` for its name and range",
+        ) from error
+    except SettingsError as error:  # a variable that is to hold JSON and does not
+        raise UnusableInputError(
+            " ".join(str(error).split()), "Write JSON there, or set the parts one by one: FACEGATE_CAMERAS__PORCH__..."
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnusableInputError(f"The settings file cannot be read: {error}", "Mend the file") from error

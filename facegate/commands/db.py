@@ -69,10 +69,12 @@ def backup(file: Annotated[Path, typer.Argument(help="New file.")], as_json: AsJ
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], as_json: AsJson = False) -> None:
     """Put a backup in the database's place, after checking it. Stop the daemon first."""
+    from facegate.daemon import alone  # noqa: PLC0415
     from facegate.storage.backup import restore as put_back  # noqa: PLC0415
 
     settings = load_settings()
-    found = put_back(settings.database_url, file)
+    with alone.lock(settings.data_dir):
+        found = put_back(settings.database_url, file)
     tell_if_headless(settings)
     if as_json:
         print_json({"file": str(file), "schema": found.current, "needed": found.needed})

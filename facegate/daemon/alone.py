@@ -18,6 +18,7 @@ def lock(folder: Path) -> IO[bytes]:
     file = lock_in(folder, NAME)
     if file is None:
         raise NotReadyError(
-            f"Another facegate runs in {folder}", "Stop it first, or give this one its own FACEGATE_DATA_DIR and database"
+            f"Another facegate runs in {folder}",
+            "Stop it first, or give this one its own FACEGATE_DATA_DIR and database",
         )
     return file

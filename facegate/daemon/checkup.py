@@ -1,6 +1,7 @@
 """Everything that a run needs, checked one by one: what `facegate doctor` prints. A check never changes anything."""
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that shows a day before this one is right."""
 
 MORE_PEOPLE: Final = "Calibrate on more people (facegate calibrate DIR), or raise gate.target_fmr or its --target-fmr"
+VERSION: Final = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
 FREE_BYTES: Final = 200_000_000
 BROKER_SECONDS: Final = 5.0
 
@@ -130,7 +132,11 @@ def check_keys(settings: Settings, storage: Storage) -> Iterator[Finding]:
         return str(vault) if vault.exists() else later
 
     yield tried("vault key", vault_key)
-    yield tried("signing key", lambda: f"kid {storage.signer.kid}" if signing.exists() else later)
+    if not signing.exists() and storage.decisions.last_position():
+        mend = f"Put {signing} back; without it another is made, and locks have to be given its public half: keys show"
+        yield note("signing key", "it is gone, and decisions were signed with it", mend)
+    else:
+        yield tried("signing key", lambda: f"kid {storage.signer.kid}" if signing.exists() else later)
 
 
 def check_household(settings: Settings, storage: Storage) -> Iterator[Finding]:
@@ -264,7 +270,10 @@ def check_frigate(settings: Settings) -> Finding:
         return note("frigate", "it asks for a login", "Set frigate.username and frigate.password_file")
     if answer.status_code != httpx.codes.OK:
         return Finding("frigate", Health.ILL, f"it answers {answer.status_code}", "Mend frigate.url")
-    return well("frigate", f"version {answer.text.strip()[:40]}")
+    version = answer.text.strip()
+    if not VERSION.fullmatch(version):
+        return Finding("frigate", Health.ILL, "what answers there is no Frigate", "Mend frigate.url")
+    return well("frigate", f"version {version}")
 
 
 def tried(what: str, read: Callable[[], Any]) -> Finding:

@@ -1,10 +1,12 @@
 """What operators say over MQTT: to a door, to the networks. Never honoured when retained.
 
-Orders are read on the network's thread and carried out by the loop that decides, in the order in which they came.
+Orders are read on the network's thread and carried out by the loop that decides, in the order in which they came; of
+several about one door the newest.
 """
 
+import itertools
 import logging
-from collections import deque
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -40,12 +42,29 @@ class Powers:
     announce: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was ordered.
+
+    Attributes:
+        name: For the log.
+        carry_out: Does it.
+        shuts: It makes a door safer, and is not lost among others.
+    """
+
+    name: str
+    carry_out: Callable[[], None]
+    shuts: bool = False
+
+
 class Orders:
     """Reads orders, keeps them, and carries them out."""
 
     def __init__(self, powers: Powers) -> None:
         self._powers = powers
-        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Order] = {}
+        self._number = itertools.count()
 
     def hear_door(self, door: str, message: Message) -> None:
         """Take `lockdown`, `disarm` or `arm`."""
@@ -60,23 +79,26 @@ class Orders:
     def hear_homeassistant(self, message: Message) -> None:
         """Announce the entities again when Home Assistant says that it has come."""
         if homeassistant_is_online(message):
-            self._wait("announce", self._powers.announce)
+            self._wait("announce", Order("announce", self._powers.announce))
 
     def carry_out(self) -> None:
         """Do what was ordered; what fails is logged, and the next order is not held up."""
-        while self._waiting:
-            name, order = self._waiting.popleft()
+        with self._lock:
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for order in waiting:
             try:
-                order()
-                log.info("order carried out", extra={"order": name})
+                order.carry_out()
+                log.info("order carried out", extra={"order": order.name})
             except FacegateError as error:
-                log.warning("order refused", extra={"order": name, "why": error.what})
+                log.warning("order refused", extra={"order": order.name, "why": error.what})
 
     def _to_door(self, door: str, word: DoorWord) -> None:
-        self._wait(f"{word} {door}", lambda: self._powers.set_mode(door, MODES[word]))
+        order = Order(f"{word} {door}", lambda: self._powers.set_mode(door, MODES[word]), word is DoorWord.LOCKDOWN)
+        self._wait(f"door {door}", order)
 
     def _to_models(self, word: ModelsWord) -> None:
-        self._wait(str(word), self._roll_back if word is ModelsWord.ROLLBACK else self._finetune)
+        order = Order(str(word), self._roll_back if word is ModelsWord.ROLLBACK else self._finetune)
+        self._wait(f"models {next(self._number)}", order)
 
     def _roll_back(self) -> None:
         try:
@@ -102,6 +124,14 @@ class Orders:
         except UnusableInputError as error:
             log.warning("an order cannot be read", extra={"topic": message.topic, "why": error.what})
 
-    def _wait(self, name: str, order: Callable[[], None]) -> None:
-        if len(self._waiting) < MAX_ORDERS:
-            self._waiting.append((name, order))
+    def _wait(self, about: str, order: Order) -> None:
+        """Keep an order: of those about one thing the newest. Of too many, one that shuts no door is lost, and told."""
+        with self._lock:
+            self._waiting.pop(about, None)
+            if len(self._waiting) >= MAX_ORDERS:
+                lost = next((key for key, one in self._waiting.items() if not one.shuts), None)
+                if lost is None or not order.shuts:
+                    log.warning("an order is lost: too many wait", extra={"order": order.name})
+                    return
+                log.warning("an order is lost: too many wait", extra={"order": self._waiting.pop(lost).name})
+            self._waiting[about] = order

@@ -13,11 +13,12 @@ from typing import Final, assert_never
 from facegate.core.decision import Reason, decision_id
 from facegate.core.frame import Frame
 from facegate.core.ports import Clock
+from facegate.daemon.books import NOT_RECORDED
 from facegate.daemon.hunting import Hunting
 from facegate.daemon.intake import Intake
 from facegate.daemon.orders import Orders
 from facegate.daemon.work import Errand, Refusal
-from facegate.errors import UnusableInputError
+from facegate.errors import FacegateError, UnusableInputError
 from facegate.mqtt import payloads
 from facegate.mqtt.frigate import FrigateEvent, Kind, frigate_event
 from facegate.mqtt.message import Message
@@ -110,25 +111,37 @@ class Subscriber:
         if arrival is None:  # a sensor says that nobody is there any more
             self.hunting.end_all(about.camera)
         else:
-            self._take(arrival, now)
+            self._take(arrival, now, waited=message.waited)
 
-    def _take(self, arrival: Arrival, now: datetime) -> None:
+    def _take(self, arrival: Arrival, now: datetime, *, waited: bool) -> None:
         """Hand an arrival to the intake: a picture, the word where one is, or the word that somebody is there."""
         event = arrival.event or self._new_id(now)
         captured_at = arrival.captured_at or now
-        if arrival.picture is not None:
-            digest = hashlib.sha256(arrival.picture).hexdigest()
-            if arrival.event is None and arrival.captured_at is None and self.seen(digest):
-                # Without an id and a time the bytes are the message: the same again is a replay (law 3).
-                self.intake.take_refusal(
-                    Refusal(arrival.camera, event, now, now, Reason.REPLAYED, "the same picture came before")
-                )
-                return
-            self.intake.take_frame(Frame(arrival.camera, event, captured_at, now, arrival.picture, digest))
-        elif arrival.image_url is not None:
-            self.intake.take_errand(Errand(arrival.camera, event, captured_at, now, arrival.image_url))
-        else:
+        if arrival.picture is None and arrival.image_url is None:
             self.hunting.begin(event, arrival.camera, now)
+        elif waited and arrival.captured_at is None:
+            what = "it says no time, and waited at the broker or here"
+            self.intake.take_refusal(Refusal(arrival.camera, event, now, now, Reason.TOO_OLD, what))
+        elif arrival.picture is not None:
+            self._take_picture(
+                Frame(arrival.camera, event, captured_at, now, arrival.picture, _digest(arrival.picture)),
+                named=arrival.event is not None,
+            )
+        else:
+            self.intake.take_errand(Errand(arrival.camera, event, captured_at, now, str(arrival.image_url)))
+
+    def _take_picture(self, frame: Frame, *, named: bool) -> None:
+        """Hand a picture on; where no id says which event it is, the bytes are: the same again is a replay (law 3)."""
+        try:
+            came_before = not named and self.seen(frame.digest)
+        except FacegateError:  # nobody knows; it is accounted for all the same
+            self.intake.drop(frame.event, frame.camera, NOT_RECORDED, frame.received_at)
+            return
+        if came_before:
+            now, what = frame.received_at, "the same picture came before"
+            self.intake.take_refusal(Refusal(frame.camera, frame.event, now, now, Reason.REPLAYED, what))
+        else:
+            self.intake.take_frame(frame)
 
     def _hear_frigate(self, message: Message, now: datetime) -> None:
         """Begin or end a hunt. `update` needs nothing: the hunt is on."""
@@ -153,3 +166,7 @@ class Subscriber:
     def _new_id(self, now: datetime) -> str:
         """Name an event that came without a name."""
         return decision_id(now, self.entropy(10))
+
+
+def _digest(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()

@@ -2,8 +2,10 @@
 
 Coming in: at least once. A message is acknowledged after the handler returned, so that one which a crash swallowed
 comes again; the session outlives a restart of some minutes, and what was published meanwhile is delivered then, to be
-judged by its own age. The handler is total by contract; one that raises is logged and counted, and its message is
-acknowledged, because a message that fails would fail for ever.
+judged by its own age. What has none, and may have lain somewhere, says so (`Message.waited`): whatever comes before the
+broker gives back what the connection first says to itself, or just after the process stood still. The handler is total
+by contract; one that raises is logged and counted, and its message is acknowledged, because a message that fails would
+fail for ever.
 
 Going out: at most once, and never late. paho resends what was not acknowledged when it reconnects, which would turn an
 old grant into a new one; so each connection gets a client of its own, and whatever that one had not sent dies with it.
@@ -26,6 +28,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from facegate.errors import FacegateError
 from facegate.mqtt.link import Link, Refusal, read_password, ssl_context
 from facegate.mqtt.message import MAX_PACKET_BYTES, Message
+from facegate.mqtt.pulse import Pulse
 from facegate.mqtt.topics import Topics
 from facegate.settings import MqttSection
 
@@ -78,6 +81,7 @@ class MqttClient:
         self._guessing = False
         self._problem = ""
         self._handler_failures = 0
+        self._pulse = Pulse()
 
     def start(self) -> None:
         """Begin to connect, in the background and for ever.
@@ -87,6 +91,7 @@ class MqttClient:
         """
         context = ssl_context(self._section)
         read_password(self._section)
+        self._pulse.start(self._stopping)
         self._thread = threading.Thread(target=self._run, args=(context,), name="mqtt", daemon=True)
         self._thread.start()
 
@@ -170,7 +175,14 @@ class MqttClient:
         failures = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
-            link = Link(self._section, self._topics, self._protocol, context, self._handle)
+            link = Link(
+                self._section,
+                self._topics,
+                self._protocol,
+                context,
+                self._handle,
+                stood_still=lambda: self._pulse.stood_still,
+            )
             self._serve(link)
             if self._other_protocol(link):
                 continue

@@ -6,10 +6,12 @@ is gone with it: that is how an old grant is kept from going out.
 
 import logging
 import math
+import secrets
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
@@ -34,6 +36,8 @@ WILL_DELAY_SECONDS: Final = 3
 RECEIVE_MAXIMUM: Final = 16
 LARGEST_INCOMING_BYTES: Final = 16_000_000
 OUTGOING: Final = 100
+ECHO_SECONDS: Final = 60.0
+"""An echo that the broker does not give back by then never comes: it may not be published."""
 OFFLINE: Final = '{"state": "offline"}'
 NOBODY_HEARD: Final = 0x10
 WRONG_PROTOCOL: Final = "Unsupported protocol version"
@@ -57,6 +61,7 @@ class Link:
         protocol: MQTT 5 or 3.1.1.
         context: TLS, or None.
         on_message: Takes each message.
+        stood_still: Tells whether this process stood still until just now.
 
     Attributes:
         lost: Set once the link is of no use any more.
@@ -72,6 +77,8 @@ class Link:
         protocol: MQTTProtocolVersion,
         context: ssl.SSLContext | None,
         on_message: Callable[[Message], None],
+        *,
+        stood_still: Callable[[], bool] = lambda: False,
     ) -> None:
         self.lost = threading.Event()
         self.refused: tuple[str, ...] = ()
@@ -80,6 +87,9 @@ class Link:
         self._section = section
         self._topics = topics
         self._handler = on_message
+        self._stood_still = stood_still
+        self._echo = secrets.token_bytes(16)
+        self._fresh_from: float | None = None
         self._newest = protocol is MQTTProtocolVersion.MQTTv5
         self._answered = threading.Event()
         self._accepted = False
@@ -234,15 +244,16 @@ class Link:
         return not reason.is_failure
 
     def _on_connect(
-        self, paho: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self, paho: Client, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self._network_thread = threading.get_ident()
+        self._fresh_from = time.monotonic() + ECHO_SECONDS if flags.session_present else 0.0
         if reason.is_failure:
             self.refusal = Refusal.PROTOCOL if str(reason) == WRONG_PROTOCOL else None
             self.give_up(f"the broker refuses the connection: {str(reason).lower()}")
             return
         self._accepted = True
-        filters = self._topics.subscriptions
+        filters = (*self._topics.subscriptions, self._topics.echo)
         if self._newest:
             paho.subscribe([(name, SubscribeOptions(qos=1, retainHandling=2)) for name in filters])
         else:
@@ -255,6 +266,7 @@ class Link:
         self.refused = tuple(name for name, reason in answers if reason.is_failure)
         if self.refused:
             log.error("The broker refuses the subscriptions %s: mend its access list", ", ".join(self.refused))
+        self._unawaited.add(self._paho.publish(self._topics.echo, self._echo, 1).mid)
         self._answered.set()
 
     def _on_message(self, _paho: Client, _userdata: Any, message: MQTTMessage) -> None:
@@ -262,8 +274,15 @@ class Link:
             topic = message.topic
         except UnicodeDecodeError:
             return  # matches no filter of ours
+        if topic == self._topics.echo:  # the broker's queue for us is one: what waited in it came before
+            self._fresh_from = 0.0 if message.payload == self._echo else self._fresh_from
+            return
         pairs = getattr(message.properties, "UserProperty", ()) if self._newest else ()
-        self._handler(Message(topic, bytes(message.payload), message.retain, dict(pairs)))
+        self._handler(Message(topic, bytes(message.payload), message.retain, dict(pairs), self._may_have_waited()))
+
+    def _may_have_waited(self) -> bool:
+        """Tell whether a message that comes now may have lain somewhere before."""
+        return self._fresh_from is None or time.monotonic() < self._fresh_from or self._stood_still()
 
     def _on_publish(
         self, _paho: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Properties | None

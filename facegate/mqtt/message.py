@@ -17,9 +17,12 @@ class Message:
         payload: What.
         retained: The broker had it lying there: it says nothing of now.
         properties: MQTT 5 user properties, the last of each name; empty with MQTT 3.1.1.
+        waited: It lay at the broker while nobody was connected, or here while the process stood still: nobody knows
+            since when.
     """
 
     topic: str
     payload: bytes = field(repr=False)
     retained: bool = False
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    waited: bool = False

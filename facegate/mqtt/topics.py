@@ -119,6 +119,11 @@ class Topics:
         return f"{self.prefix}/models/event"
 
     @property
+    def echo(self) -> str:
+        """What a daemon says to itself through the broker: what came before was waiting there."""
+        return f"{self.prefix}/daemon/echo"
+
+    @property
     def audit_checkpoint(self) -> str:
         """Signed heads of the audit chain."""
         return f"{self.prefix}/audit/checkpoint"

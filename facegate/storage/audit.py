@@ -23,6 +23,8 @@ from facegate.storage.tables import ChainRow, CheckpointRow, DecisionEventRow, D
 
 AUDIENCE: Final = "facegate-audit"
 BATCH: Final = 1000
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
+"""What comes of a row that somebody else wrote: of its values anything may be amiss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,20 @@ class _Link:
 def verify(engine: Engine, signer: DecisionSigner, now: datetime) -> Audit:
     """Walk the whole chain from its oldest kept link to its head."""
     with reading(engine) as connection:
-        head = _Link(*connection.execute(select(ChainRow.position, ChainRow.hash)).one())
+        found = connection.execute(select(ChainRow.position, ChainRow.hash)).one_or_none()
+        head = _Link(0, GENESIS) if found is None else _Link(*found)
         start, broken = _start(connection, signer, now)
         checked, last = 0, start
-        for row in _rows(connection):
-            if broken is None:
-                broken = _fault(row, last, connection)
-            last = _Link(row.position, row.hash)
-            checked += 1
+        try:
+            for row in _rows(connection):
+                if broken is None:
+                    broken = _fault(row, last, connection)
+                last = _Link(row.position, row.hash)
+                checked += 1
+        except UNREADABLE:
+            broken = broken or Break(_unreadable(connection, last), None, "what stands there cannot be read")
+    if broken is None and found is None:
+        broken = Break(last.position, None, "the head of the chain is gone")
     if broken is None and last != head:
         broken = Break(last.position + 1, None, f"decisions up to {head.position} were deleted at the end")
     return Audit(checked, start.position + 1, last.position, head.hash, broken)
@@ -174,6 +182,20 @@ def _rows(connection: Connection) -> Iterator[Any]:
     yield from connection.execute(statement.execution_options(yield_per=BATCH))
 
 
+def _unreadable(connection: Connection, last: _Link) -> int:
+    """Return the place of the first row after a link that cannot be read by itself."""
+    later = select(DecisionRow.position).where(DecisionRow.position > last.position).order_by(DecisionRow.position)
+    for position in connection.execute(later).scalars().all():
+        try:
+            row = connection.execute(
+                select(*DecisionRow.__table__.columns).where(DecisionRow.position == position)
+            ).one()
+            _fault(row, _Link(position - 1, row.hash), connection)
+        except UNREADABLE:
+            return int(position)
+    return last.position + 1
+
+
 def _fault(row: Any, last: _Link, connection: Connection) -> Break | None:
     """Return what is wrong with a link, given the one before."""
     if row.position != last.position + 1:
@@ -181,7 +203,7 @@ def _fault(row: Any, last: _Link, connection: Connection) -> Break | None:
         return Break(gone, None, f"decisions {gone} to {row.position - 1} were deleted")
     if row.hash != link(last.hash, row.document):
         return Break(row.position, row.id, "the decision was edited, or inserted here")
-    document = json.loads(row.document)
+    document = dict(json.loads(row.document))
     if canonical(document) != row.document:
         return Break(row.position, row.id, "the decision's JSON was rewritten")
     columns = {

@@ -115,9 +115,29 @@ def _open_sqlite(url: URL) -> Engine:
             f"The database {path} cannot be opened: {error.strerror}", "Make its folder writable for facegate"
         ) from error
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    opened = path.stat()
+
+    def begin(connection: Connection) -> None:
+        _require_same(path, opened)
+        _begin_sqlite(connection)
+
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", begin)
     return engine
+
+
+def _require_same(path: Path, opened: os.stat_result) -> None:
+    """Refuse to go on in a file that is no longer the database: what is written there is lost, what is read is old.
+
+    Raises:
+        NotReadyError: It was removed, or another one is in its place.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        found = None
+    if found is None or (found.st_dev, found.st_ino) != (opened.st_dev, opened.st_ino):
+        raise NotReadyError(f"The database {path} was removed or replaced while it was open", "Start facegate anew")
 
 
 def _make(path: Path) -> None:

@@ -100,6 +100,9 @@ def test_settings_tell_where_they_come_from(tmp_path):
         ({"FACEGATE_GATE__TARGET_FMR": "2"}, "target_fmr"),
         ({"FACEGATE_GATE__QUEUE": "many"}, "queue"),
         ({"FACEGATE_CONFIG": "/nowhere/facegate.toml"}, "FACEGATE_CONFIG"),
+        ({"FACEGATE_CAMERAS": "{"}, "cameras"),
+        ({"FACEGATE_CAMERAS": "x"}, "cameras"),
+        ({"FACEGATE_FRIGATE__CAMERAS": "{"}, "frigate"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_one_line_and_code_2(environment, word):

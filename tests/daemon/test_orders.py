@@ -103,8 +103,8 @@ def test_fine_tuning_is_begun_and_its_refusal_told():
 
 def test_a_flood_of_orders_is_bounded():
     rig = Rig()
-    for _ in range(MAX_ORDERS * 2):
-        rig.orders.hear_door("front", Message("facegate/doors/front/command", b"lockdown"))
+    for number in range(MAX_ORDERS * 2):
+        rig.orders.hear_door(f"door{number}", Message(f"facegate/doors/door{number}/command", b"lockdown"))
     rig.orders.carry_out()
     assert len(rig.modes) == MAX_ORDERS
 
@@ -115,3 +115,25 @@ def test_home_assistants_birth_announces_the_entities_again():
     rig.orders.hear_homeassistant(Message("homeassistant/status", b"offline"))
     rig.orders.carry_out()
     assert rig.announced == 1
+
+
+def test_no_flood_of_other_orders_loses_a_lockdown(caplog):
+    rig = Rig()
+    for _ in range(600):
+        rig.orders.hear_homeassistant(Message("homeassistant/status", b"online"))
+    for number in range(2 * MAX_ORDERS):
+        rig.orders.hear_door(f"door{number}", Message(f"facegate/doors/door{number}/command", b"arm"))
+    rig.orders.hear_door("front", Message("facegate/doors/front/command", b"lockdown"))
+    assert "an order is lost" in caplog.text
+    rig.orders.carry_out()
+    assert rig.announced <= 1
+    assert rig.modes[-1] == ("front", Mode.LOCKDOWN)
+    assert len(rig.modes) + rig.announced <= MAX_ORDERS
+
+
+def test_of_many_orders_to_one_door_the_newest_is_carried_out():
+    rig = Rig()
+    for word in (b"arm", b"disarm") * 750 + (b"lockdown",):
+        rig.orders.hear_door("front", Message("facegate/doors/front/command", word))
+    rig.orders.carry_out()
+    assert rig.modes == [("front", Mode.LOCKDOWN)]

@@ -23,6 +23,7 @@ from tests.e2e.household import (
     varied,
     wait_until,
 )
+from tests.e2e.neighbours import neighbour, push
 
 ALICE = ENROLLED[0].slug
 
@@ -279,3 +280,71 @@ def test_a_calibration_is_taken_up_by_the_daemon_that_runs(household, mosquitto)
             return after["threshold"] == pytest.approx(before["threshold"] + 0.05, abs=1e-3)
 
         wait_until(is_stricter, what="the new threshold")
+
+
+def test_a_picture_that_waited_at_the_broker_opens_nothing_unless_it_says_its_time(household, mosquitto):
+    with serving(household, mosquitto.port) as (_, listener):
+        assert listener.ask("porch", picture_of(ALICE), "before")["outcome"] == "grant"
+    with neighbour(mosquitto.port) as camera:
+        push(camera, "facegate/cameras/porch/image", picture_of(ALICE, 2), event="old")
+        push(camera, "facegate/cameras/porch/event", event(picture_of(ALICE, 3), event="told", captured_at=now(-1)))
+        push(camera, "facegate/cameras/porch/event", json.dumps({"event": "url", "image_url": "http://127.0.0.1:9/a"}))
+    with serving(household, mosquitto.port) as (_, listener):
+        waited = [listener.decision_on(event) for event in ("old", "url")]
+        assert {(one["outcome"], one["reason"]) for one in waited} == {("deny", "too_old")}
+        assert listener.decision_on("told")["reason"] in {"match", "too_old"}  # judged by its own time
+        assert listener.ask("porch", picture_of(ALICE, 4), "after")["outcome"] == "grant"
+
+
+def test_a_picture_that_came_while_the_process_stood_still_opens_nothing(household, mosquitto):
+    import os
+    import signal
+
+    with serving(household, mosquitto.port) as (daemon, listener):
+        os.kill(daemon.pid, signal.SIGSTOP)
+        try:
+            listener.publish("cameras/porch/image", picture_of(ALICE), event="frozen")
+            time.sleep(4)
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+        assert listener.decision_on("frozen")["reason"] == "too_old"
+        time.sleep(3)
+        assert listener.ask("porch", picture_of(ALICE, 2), "awake")["outcome"] == "grant"
+
+
+def test_the_same_message_twice_is_a_replay_though_it_says_its_time(household, mosquitto):
+    with serving(household, mosquitto.port) as (_, listener):
+        taken = now()
+        for _ in range(2):
+            listener.publish("cameras/porch/image", picture_of(ALICE), captured_at=taken)
+        assert listener.wait(lambda: len(listener.decisions) == 2)
+        assert sorted(one["reason"] for one in listener.decisions) == ["match", "replayed"]
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_database_that_is_gone_under_the_daemon_lets_nobody_in(household, mosquitto, how):
+    import shutil
+
+    file = household / "facegate.db"
+    with serving(household, mosquitto.port) as (_, listener):
+        assert listener.ask("porch", picture_of(ALICE), "before")["outcome"] == "grant"
+        if how == "replaced":
+            shutil.copy(file, household / "copy.db")
+        file.rename(household / "lost.db")
+        if how == "replaced":
+            (household / "copy.db").rename(file)
+        for number in range(2):
+            listener.publish("cameras/porch/image", picture_of(ALICE, 2 + number), event=f"after{number}")
+            time.sleep(1)
+        assert [one["events"] for one in listener.decisions] == [["before"]]
+
+
+def test_a_backup_is_not_put_back_while_the_daemon_runs(household, mosquitto):
+    from facegate.commands.main import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGATE_DATA_DIR", str(household))
+        assert run(["db", "backup", str(household / "kept.db")]) == 0
+        with serving(household, mosquitto.port):
+            assert run(["db", "restore", str(household / "kept.db")]) == 3
+        assert run(["db", "restore", str(household / "kept.db")]) == 0

@@ -39,6 +39,15 @@ def test_an_untouched_chain_is_whole(chain):
     assert (found.checked, found.first, found.last) == (6, 1, 6)
 
 
+def test_a_document_that_is_none_is_a_break_even_where_every_hash_is_computed_anew(chain, settings):
+    with sqlite3.connect(settings.data_dir / "facegate.db") as connection:
+        previous = connection.execute("SELECT hash FROM decisions WHERE position = 5").fetchone()[0]
+        forged = link(previous, "5")
+        connection.execute("UPDATE decisions SET document = '5', hash = ? WHERE position = 6", (forged,))
+        connection.execute("UPDATE chain SET hash = ?", (forged,))
+    assert (check(chain).broken.position, check(chain).broken.what) == (6, "what stands there cannot be read")
+
+
 def test_an_empty_chain_is_whole(storage):
     assert check(storage).is_whole
 
@@ -60,6 +69,8 @@ def test_the_operators_word_does_not_break_the_chain(chain):
         ("DELETE FROM decisions WHERE position = 6", 6, "deleted at the end"),
         ("DELETE FROM decisions", 1, "deleted at the end"),
         ("DELETE FROM decision_events WHERE position = 2", 2, "events"),
+        ("UPDATE decisions SET decided_at = 'garbage' WHERE position = 3", 3, "cannot be read"),
+        ("DELETE FROM chain", 6, "the head of the chain is gone"),
         ("UPDATE decision_events SET event = 'another' WHERE position = 2", 2, "events"),
     ],
 )
