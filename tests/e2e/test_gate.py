@@ -302,6 +302,8 @@ def test_a_picture_that_came_while_the_process_stood_still_opens_nothing(househo
 
     with serving(household, mosquitto.port) as (daemon, listener):
         os.kill(daemon.pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{daemon.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="the stop")
         try:
             listener.publish("cameras/porch/image", picture_of(ALICE), event="frozen")
             time.sleep(4)
