@@ -6,10 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+KEPT: Final = "\n\t\u00a0\u200c\u200d"
+"""Lines, and what stands within names: a space that does not break, and what parts or joins letters."""
 
 
 class _Leavable(io.RawIOBase):
@@ -63,7 +67,7 @@ def has_left() -> bool:
 
 def legible(text: str) -> str:
     """Return text with what a terminal would obey, or nobody can print, written out."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else _written_out(sign) for sign in text)
+    return "".join(sign if sign.isprintable() or sign in KEPT else _written_out(sign) for sign in text)
 
 
 def _written_out(sign: str) -> str:

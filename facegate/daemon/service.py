@@ -44,7 +44,7 @@ from facegate.daemon.remembering import aftermath_of
 from facegate.daemon.shadow import Shadow
 from facegate.daemon.subscriber import Subscriber
 from facegate.daemon.workers import Workers
-from facegate.errors import FacegateError
+from facegate.errors import FacegateError, NotReadyError
 from facegate.mqtt.broker import EmbeddedBroker
 from facegate.mqtt.client import MqttClient
 from facegate.mqtt.message import Message
@@ -52,7 +52,7 @@ from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
 from facegate.verifier.finetuning.shelf import tidy_unless_busy
-from facegate.verifier.library import library_of
+from facegate.verifier.library import Card, library_of
 from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
 
@@ -197,6 +197,7 @@ class Service:
         self._sources = Sources(settings, self._clock)
         self._library = library_of(settings, self._storage.champions)
         tidy_unless_busy(self._storage, self._library, settings.data_dir, self._clock.now())
+        self._headless = False
         self._leading = self._library.card_in_charge()  # before it is loaded: what changes meanwhile is taken up later
         engine = engine_of(settings, self._storage.gallery, self._detector, self._clock, self._library)
         self._storage.gallery.coverage(engine.model).require(engine.model)
@@ -331,16 +332,27 @@ class Service:
         """Take up what other processes changed: enrollments, doors, the model in charge, what its scores mean."""
         changed = self._gate.engine.gallery.refresh()
         self._gate.confirm_roster()  # this network serves while another is loaded, which may take seconds
-        if (leading := self._library.card_in_charge()) != self._leading:
+        if (leading := self._card_in_charge()) != self._leading:
             self._gate.engine = engine_of(
                 self.settings, self._storage.gallery, self._detector, self._clock, self._library
             )
-            self._leading = leading
+            self._leading, self._headless = leading, False
             log.info("another network or calibration is in charge", extra={"model": self._gate.engine.model})
             self._gate.confirm_roster()
             changed = True
         if changed:
             self._entities.follow(self._gate.engine.roster)
+
+    def _card_in_charge(self) -> Card:
+        """Return the card of the model in charge; where it cannot be read, the network that serves goes on."""
+        try:
+            return self._library.card_in_charge()
+        except NotReadyError as error:
+            log.log(
+                logging.DEBUG if self._headless else logging.WARNING, "no other network is taken up: %s", error.what
+            )
+            self._headless = True
+            return self._leading
 
     def _greet_broker(self) -> None:
         """Say everything that is retained: the broker may be new, or have the last will lying there."""

@@ -115,13 +115,18 @@ def _open_sqlite(url: URL) -> Engine:
             f"The database {path} cannot be opened: {error.strerror}", "Make its folder writable for facegate"
         ) from error
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    opened = path.stat()
+    opened: list[os.stat_result] = []
+
+    def connect(connection: sqlite3.Connection, _record: Any) -> None:
+        _prepare_sqlite(connection)
+        if not opened:  # only now: a file of an image's lower layer is another one once it was opened to write
+            opened.append(path.stat())
 
     def begin(connection: Connection) -> None:
-        _require_same(path, opened)
+        _require_same(path, opened[0])
         _begin_sqlite(connection)
 
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", connect)
     event.listen(engine, "begin", begin)
     return engine
 
@@ -153,7 +158,7 @@ def _make(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves, below
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")

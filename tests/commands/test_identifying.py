@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facegate.commands.main import run
+from facegate.commands.output import legible
 from facegate.vision.composites import people
 
 
@@ -188,6 +189,11 @@ def test_a_reader_who_leaves_changes_no_answer(unbuffered):
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, env=environment)
         os.close(writing)
         assert (done.returncode, done.stderr) == (answer, b""), arguments
+
+
+def test_letters_that_join_or_part_stay_and_what_turns_text_around_does_not():
+    name = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647 \u202e\x9b31m"
+    assert legible(name) == "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647 \\u202e\\x9b31m"
 
 
 def test_a_closed_stdout_changes_no_answer():
