@@ -83,14 +83,16 @@ class Orders:
 
     def carry_out(self) -> None:
         """Do what was ordered; what fails is logged, and the next order is not held up."""
-        with self._lock:
-            waiting, self._waiting = list(self._waiting.values()), {}
-        for order in waiting:
+        while (order := self._next()) is not None:
             try:
                 order.carry_out()
                 log.info("order carried out", extra={"order": order.name})
             except FacegateError as error:
                 log.warning("order refused", extra={"order": order.name, "why": error.what})
+
+    def _next(self) -> Order | None:
+        with self._lock:
+            return self._waiting.pop(next(iter(self._waiting))) if self._waiting else None
 
     def _to_door(self, door: str, word: DoorWord) -> None:
         order = Order(f"{word} {door}", lambda: self._powers.set_mode(door, MODES[word]), word is DoorWord.LOCKDOWN)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from facegate.core.policy import Mode
@@ -76,6 +78,17 @@ def test_an_order_that_fails_does_not_hold_up_the_next():
     rig = Rig()
     for door in ("nowhere", "front"):
         rig.orders.hear_door(door, Message(f"facegate/doors/{door}/command", b"lockdown"))
+    rig.orders.carry_out()
+    assert rig.modes == [("front", Mode.LOCKDOWN)]
+
+
+def test_a_bug_in_one_order_loses_no_other():
+    rig = Rig()
+    rig.orders._powers = replace(rig.orders._powers, announce=lambda: 1 / 0)
+    rig.orders.hear_homeassistant(Message("homeassistant/status", b"online"))
+    rig.orders.hear_door("front", Message("facegate/doors/front/command", b"lockdown"))
+    with pytest.raises(ZeroDivisionError):
+        rig.orders.carry_out()
     rig.orders.carry_out()
     assert rig.modes == [("front", Mode.LOCKDOWN)]
 
