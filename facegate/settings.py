@@ -291,7 +291,7 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UnusableInputError(
-            f"Setting {where}: {first['msg'].removeprefix('Value error, ').lower()}",
+            f"Setting {where}: {first['msg'].removeprefix('Value error, ')}",
             "See `facegate settings` for its name and range",
         ) from error
     except SettingsError as error:  # a variable that is to hold JSON and does not

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from facegate.commands import hours as hours_of
-from facegate.commands.output import print_json, print_table, say
+from facegate.commands.output import print_json, print_table, say, warn
 from facegate.commands.users import AsJson, opened
 from facegate.core.policy import EVERYONE, Door, Hours, Limits, Mode, Permission, User, closed, refusal
 from facegate.errors import UnusableInputError
+
+if TYPE_CHECKING:
+    from facegate.storage.opening import Storage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The doors and their policy.")
 
@@ -83,11 +86,14 @@ def add(  # noqa: PLR0917 - options of a command
     """Add a door. Without --group every user may pass, without --hours at any time."""
     if not camera:
         raise UnusableInputError(f"Door {door} has no camera", f"Name one: facegate doors add {door} --camera porch")
-    plain = Door(door, name or door, (), permissions=(Permission(EVERYONE),), zone=zone or machine_zone())
+    plain = Door(
+        door, name or door, (), permissions=(Permission(EVERYONE),), zone=machine_zone() if zone is None else zone
+    )
     wishes = Wishes(camera, name, group, hours, zone, target_fmr, agreeing_frames, alone, lockout, cooldown)
     made = changed(plain, wishes)
     with opened(upgrade_empty=True) as storage:
         storage.doors.add(made)
+        warn_of_nobody(storage, group)
     told(made, "added", as_json=as_json)
 
 
@@ -114,7 +120,16 @@ def set_door(  # noqa: PLR0917 - options of a command
         made = changed(before, wishes)
         made = replace(made, mode=mode) if mode is not None else made
         storage.doors.change(made)
+        warn_of_nobody(storage, group)
     told(made, "changed", as_json=as_json)
+
+
+def warn_of_nobody(storage: "Storage", groups: Sequence[str] | None) -> None:
+    """Warn of groups that nobody is in: a slip of the pen shuts everybody out."""
+    known = {EVERYONE, *(group.slug for group in storage.users.groups() if group.users)}
+    for group in groups or ():
+        if group not in known:
+            warn(f"nobody is in group {group} yet: facegate groups add {group} USER")
 
 
 @app.command()
@@ -177,7 +192,7 @@ def changed(door: Door, wishes: Wishes) -> Door:
         name=wishes.name if wishes.name is not None else door.name,
         cameras=tuple(wishes.cameras) if wishes.cameras else door.cameras,
         permissions=permissions,
-        zone=wishes.zone or door.zone,
+        zone=door.zone if wishes.zone is None else wishes.zone,
         target_fmr=wishes.target_fmr if wishes.target_fmr is not None else door.target_fmr,
         agreeing_frames=wishes.agreeing_frames if wishes.agreeing_frames is not None else door.agreeing_frames,
         alone=wishes.alone if wishes.alone is not None else door.alone,

@@ -233,8 +233,6 @@ def export(
 
 def everything_about(storage: "Storage", user: str) -> dict[str, Any]:
     """Return everything that is stored of a user, opened."""
-    from facegate.storage.decisions import Filters  # noqa: PLC0415
-
     photos = storage.photos.of_user(user)
     templates = storage.photos.templates_of(user)
     return to_json(storage.users.find(user)) | {
@@ -264,7 +262,7 @@ def everything_about(storage: "Storage", user: str) -> dict[str, Any]:
             for frame in storage.frames.of_user(user)
         ],
         "learned_by": sorted(storage.learned.models_of(user)),
-        "decisions": [one.to_json() for one in storage.decisions.newest(Filters(user=user), limit=None)],
+        "decisions": [one.to_json() for one in storage.decisions.about(user)],
     }
 
 

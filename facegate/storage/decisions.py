@@ -121,6 +121,11 @@ class SqlDecisionLog:
         statement = _filtered(_columns(), filters).where(DecisionRow.position > position)
         return self._fetch(statement.order_by(DecisionRow.position).limit(limit))
 
+    def about(self, user: str) -> list[Recorded]:
+        """Return every decision that names a user, or that an operator says was theirs, the newest first."""
+        theirs = (DecisionRow.user == user) | (DecisionRow.word_user == user)
+        return self._fetch(_columns().where(theirs).order_by(DecisionRow.position.desc()))
+
     def known(self, since: datetime) -> Iterator[Recorded]:
         """Yield the decisions since a moment that say who was there, or an operator says so, the oldest first."""
         named = DecisionRow.user.is_not(None) | DecisionRow.word_user.is_not(None)

@@ -28,6 +28,7 @@ MISTAKES = [
     (("doors", "add", "front", "--camera", "porch", "--hours", "mon 19:00-07:00"), 2, "names no hours"),
     (("doors", "add", "front", "--camera", "porch", "--hours", "mon 25:00-26:00"), 2, "names no hours"),
     (("doors", "add", "front", "--camera", "porch", "--zone", "Mars"), 2, "There is no time zone"),
+    (("doors", "add", "front", "--camera", "porch", "--zone", ""), 2, "There is no time zone"),
     (("doors", "add", "front", "--camera", "porch", "--lockout", "often"), 2, "is no lockout"),
     (("doors", "add", "front", "--camera", "porch", "--target-fmr", "2"), 2, "share between 0 and 1"),
     (("doors", "set", "back", "--alone"), 2, "There is no door back"),
@@ -112,6 +113,8 @@ def test_an_export_holds_everything_about_a_person_in_a_file_of_its_owner_alone(
     assert document["photos"][0]["templates"][MODEL][0] == 1.0
     assert document["decisions"][0]["decision"] == "decision-1"
     assert call("users", "export", "alice")[0] == 2  # never overwrites
+    answer("decisions", "deny", "decision-2", "--user", "alice")
+    assert answer("users", "export", "alice", "again.json")["decisions"] == 2
 
 
 @pytest.mark.usefixtures("gate")
@@ -131,6 +134,8 @@ def test_a_door_permits_everyone_unless_groups_are_named(answer):
 def test_a_door_is_changed_in_what_is_named_alone(answer, call):
     answer("doors", "add", "front", "--camera", "porch", "--group", "staff", "--hours", "mon-fri 07:00-19:00",
            "--zone", "UTC", "--lockout", "5/60/300", "--alone")  # fmt: skip
+    assert "nobody is in group nosuch yet" in call("doors", "set", "front", "--group", "nosuch")[2]
+    assert "nobody" not in call("doors", "set", "front", "--group", "staff")[2]
     changed = answer("doors", "set", "front", "--hours", "sat,sun 10:00-16:00", "--mode", "lockdown")
     assert changed["permissions"] == [{"group": "staff", "hours": "sat-sun 10:00-16:00"}]
     assert (changed["mode"], changed["alone"], changed["limits"]["denials"]) == ("lockdown", True, 5)

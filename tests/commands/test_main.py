@@ -101,6 +101,7 @@ def test_settings_tell_where_they_come_from(tmp_path):
         ({"FACEGATE_GATE__QUEUE": "many"}, "queue"),
         ({"FACEGATE_CONFIG": "/nowhere/facegate.toml"}, "FACEGATE_CONFIG"),
         ({"FACEGATE_CAMERAS": "{"}, "cameras"),
+        ({"FACEGATE_MQTT__PREFIX": "a/+/b"}, "[A-Za-z0-9_-]"),
         ({"FACEGATE_CAMERAS": "x"}, "cameras"),
         ({"FACEGATE_FRIGATE__CAMERAS": "{"}, "frigate"),
     ],
