@@ -16,7 +16,8 @@ from facegate.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facegate.verifier.enrollment import EnrollmentResult, Picture
+    from facegate.verifier.enrollment import EnrollmentResult
+    from facegate.verifier.portrait import Picture
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FEW = 3
@@ -90,7 +91,7 @@ def in_folder(folder: Path) -> list[Path]:
 
 def from_stdin() -> "Picture":
     """Read one photo from stdin."""
-    from facegate.verifier.enrollment import Picture  # noqa: PLC0415
+    from facegate.verifier.portrait import Picture  # noqa: PLC0415
     from facegate.vision.decode import PHOTO_BYTES  # noqa: PLC0415
 
     data = sys.stdin.buffer.read(PHOTO_BYTES + 1)

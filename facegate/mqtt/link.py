@@ -89,7 +89,7 @@ class Link:
         self._handler = on_message
         self._stood_still = stood_still
         self._echo = secrets.token_bytes(16)
-        self._fresh_from: float | None = None
+        self._fresh_from = math.inf
         self._newest = protocol is MQTTProtocolVersion.MQTTv5
         self._answered = threading.Event()
         self._accepted = False
@@ -282,7 +282,7 @@ class Link:
 
     def _may_have_waited(self) -> bool:
         """Tell whether a message that comes now may have lain somewhere before."""
-        return self._fresh_from is None or time.monotonic() < self._fresh_from or self._stood_still()
+        return time.monotonic() < self._fresh_from or self._stood_still()
 
     def _on_publish(
         self, _paho: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Properties | None

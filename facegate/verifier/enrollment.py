@@ -12,7 +12,7 @@ What passes is stored in one transaction; a photo that does not is listed with i
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from facegate.core.arming import rises_of_users
 from facegate.core.calibration import Calibration
 from facegate.core.comparison import Template
-from facegate.core.frame import Face, Pixels, Quality
+from facegate.core.frame import Pixels, Quality
 from facegate.core.ports import FaceDetector, Roster, TemplateExtractor
 from facegate.core.quality import ENROLLMENT, shortcoming
 from facegate.errors import RefusedError, UnusableInputError
@@ -37,6 +37,7 @@ from facegate.verifier.extractor import NoDirectionError
 from facegate.verifier.keepsake import aligned_again, as_kept, cut_out
 from facegate.verifier.library import library_of
 from facegate.verifier.likeness import NEARLY_THE_SAME, TELL_APART, compare
+from facegate.verifier.portrait import Picture, only_face, read_picture
 from facegate.vision.align import Alignment, align
 from facegate.vision.decode import PHOTO_BYTES, decode
 from facegate.vision.detect import YuNetDetector
@@ -45,17 +46,6 @@ from facegate.vision.measure import measure
 BATCH: Final = 32
 TRIES: Final = 3
 """Models that may take charge in the middle of one enrollment."""
-
-PASSER_BY: Final = 1 / 3
-"""A face whose sides are below this share of the largest's is somebody who happened to be there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What was given: what to call it, and its bytes."""
-
-    name: str
-    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,41 +367,3 @@ def _first_of_each(candidates: Sequence[_Candidate]) -> list[_Candidate]:
 
 def _name_of(given: Path | Picture) -> str:
     return given.name if isinstance(given, Picture) else str(given)
-
-
-def read_picture(path: Path) -> Picture:
-    """Read a photo's file.
-
-    Raises:
-        UnusableInputError: It cannot be read, or is larger than any photo.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(PHOTO_BYTES + 1)
-    except OSError as error:
-        raise UnusableInputError(
-            f"It cannot be read: {error.strerror}", "Name a file that facegate may read"
-        ) from error
-    return Picture(str(path), data)
-
-
-def only_face(faces: Sequence[Face], pixels: Pixels) -> Face:
-    """Return the one face of a photo; small faces far behind it are passers-by and do not count.
-
-    Args:
-        faces: The largest first, as the detector gives them.
-        pixels: The photo.
-
-    Raises:
-        RefusedError: There is none, or more than one; the error says how to get one.
-    """
-    meant = [face for face in faces if face.box.area >= PASSER_BY**2 * faces[0].box.area]
-    if len(meant) == 1:
-        return meant[0]
-    height, width = pixels.shape[:2]
-    if not faces:
-        raise RefusedError(
-            f"No face was found in {width} x {height} pixels",
-            "Take a photo from nearer, from the front, with light on the face",
-        )
-    raise RefusedError(f"{len(meant)} faces were found", "Crop the photo to the one that is meant")

@@ -10,8 +10,9 @@ from facegate.core.arming import measured
 from facegate.errors import UnusableInputError
 from facegate.settings import Settings
 from facegate.storage import open_storage
-from facegate.verifier.enrollment import Enrollment, Picture
+from facegate.verifier.enrollment import Enrollment
 from facegate.verifier.library import library_of
+from facegate.verifier.portrait import Picture
 from facegate.verifier.references import missing_templates
 from facegate.vision.composites import people
 
