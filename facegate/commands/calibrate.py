@@ -111,9 +111,10 @@ def renew(people: Path, name: str, listing: Path | None) -> None:
     """Calibrate a model on photos; it gets a folder of its own beside the shipped one, with the same network."""
     from facegate.commands.evaluate import read_with_progress  # noqa: PLC0415
     from facegate.verifier.calibrations import CROWD, LEVELLED, levelled_documents  # noqa: PLC0415
+    from facegate.verifier.card import CALIBRATION, NETWORK  # noqa: PLC0415
     from facegate.verifier.evaluation.groups import read_groups  # noqa: PLC0415
     from facegate.verifier.foreign.importing import add_to, calibrate_on  # noqa: PLC0415
-    from facegate.verifier.library import CALIBRATION, NETWORK, library_of  # noqa: PLC0415
+    from facegate.verifier.library import library_of  # noqa: PLC0415
     from facegate.verifier.photos import open_reader, people_in  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF  # noqa: PLC0415
 

@@ -27,8 +27,8 @@ def cohort(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
     from facegate.siamese.tuning import cohort as strangers  # noqa: PLC0415
     from facegate.siamese.tuning.material import FeatureNetwork  # noqa: PLC0415
+    from facegate.verifier.card import CARD, NETWORK, read_card  # noqa: PLC0415
     from facegate.verifier.files import replace_file  # noqa: PLC0415
-    from facegate.verifier.library import CARD, NETWORK, read_card  # noqa: PLC0415
 
     if not (model / CARD).is_file():
         raise UnusableInputError(f"{model} is no folder of a model", "Name the folder that holds its model.json")

@@ -150,8 +150,8 @@ def opened(
     names: Sequence[str] | None, size: int, mean: float, std: float, *, rgb: bool, template: str
 ) -> "SideBySide":
     """Open the networks that are named, or the one in charge."""
+    from facegate.verifier.contract import InputContract  # noqa: PLC0415
     from facegate.verifier.evaluation.contestants import open_side_by_side  # noqa: PLC0415
-    from facegate.verifier.extractor import InputContract  # noqa: PLC0415
 
     reader = open_side_by_side(load_settings(), names or [], InputContract(size, template, rgb, mean, std))
     for one in reader.contestants:

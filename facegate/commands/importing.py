@@ -12,7 +12,7 @@ from facegate.settings import load_settings
 
 if TYPE_CHECKING:
     from facegate.core.calibration import Calibration
-    from facegate.verifier.extractor import InputContract
+    from facegate.verifier.contract import InputContract
     from facegate.verifier.foreign.importing import Candidate
     from facegate.verifier.foreign.publishers import Published
     from facegate.verifier.photos import PhotoReader
@@ -47,7 +47,7 @@ def import_model(  # noqa: PLR0917 - typer passes options by name
     as_json: AsJson = False,
 ) -> None:
     """Take a network of others into the library: probe it, evaluate and calibrate it, write its folder."""
-    from facegate.verifier.extractor import InputContract  # noqa: PLC0415
+    from facegate.verifier.contract import InputContract  # noqa: PLC0415
 
     taken_in(name, network, people, InputContract(size, template, rgb, mean, std), licence, as_json=as_json)
 
@@ -66,7 +66,7 @@ def fetch(  # noqa: PLR0917 - typer passes options by name
     as_json: AsJson = False,
 ) -> None:
     """Fetch a network over HTTPS, or what is missing of it; refuse any other digest than the pinned; import it."""
-    from facegate.verifier.extractor import InputContract  # noqa: PLC0415
+    from facegate.verifier.contract import InputContract  # noqa: PLC0415
     from facegate.verifier.foreign.publishers import PUBLISHED  # noqa: PLC0415
 
     known = PUBLISHED.get(name)
@@ -161,8 +161,9 @@ def taken_in(
         RefusedError: There is a model of this name already.
     """
     from facegate.core.calibration import unmeasured  # noqa: PLC0415
+    from facegate.verifier.card import read_card  # noqa: PLC0415
     from facegate.verifier.foreign.importing import add_to, new_candidate, staged  # noqa: PLC0415
-    from facegate.verifier.library import library_of, read_card  # noqa: PLC0415
+    from facegate.verifier.library import library_of  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     check_free(name)

@@ -13,7 +13,8 @@ from facegate.commands.training import train
 from facegate.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from facegate.verifier.library import Card, Model
+    from facegate.verifier.card import Card
+    from facegate.verifier.library import Model
 
 app = typer.Typer(help="The networks.", no_args_is_help=True, add_completion=False)
 app.command("train")(train)

@@ -31,10 +31,12 @@ def write(trained: "Trained", name: str, origin: str, out: Path, detector: "Face
     from facegate.siamese.selection import untouched_rows  # noqa: PLC0415
     from facegate.siamese.teaching import blocks  # noqa: PLC0415
     from facegate.siamese.weights import checkpoint_of  # noqa: PLC0415
+    from facegate.verifier.card import CHECKPOINT, NETWORK, Card  # noqa: PLC0415
+    from facegate.verifier.contract import own_contract  # noqa: PLC0415
     from facegate.verifier.evaluation.scoring import Tally, calibrated  # noqa: PLC0415
-    from facegate.verifier.extractor import OnnxExtractor, own_contract  # noqa: PLC0415
+    from facegate.verifier.extractor import OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.files import digest_of  # noqa: PLC0415
-    from facegate.verifier.library import CHECKPOINT, NETWORK, Card, write_model  # noqa: PLC0415
+    from facegate.verifier.library import write_model  # noqa: PLC0415
     from facegate.verifier.selftest import PROOF, prove  # noqa: PLC0415
 
     network, contract = out / "trained.onnx", own_contract(trained.trunk.shape.crop)

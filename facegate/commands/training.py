@@ -295,7 +295,8 @@ def teachers(
     """
     from facegate.siamese.export import write_onnx  # noqa: PLC0415
     from facegate.siamese.teaching import Teacher  # noqa: PLC0415
-    from facegate.verifier.extractor import InputContract, OnnxExtractor  # noqa: PLC0415
+    from facegate.verifier.contract import InputContract  # noqa: PLC0415
+    from facegate.verifier.extractor import OnnxExtractor  # noqa: PLC0415
     from facegate.verifier.files import digest_of  # noqa: PLC0415
 
     networks = [out / "start.onnx"] if start is not None else []

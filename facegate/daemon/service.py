@@ -51,8 +51,9 @@ from facegate.mqtt.message import Message
 from facegate.mqtt.topics import Topics
 from facegate.settings import CameraSection, MqttSection, Settings
 from facegate.storage.opening import open_storage
+from facegate.verifier.card import Card
 from facegate.verifier.finetuning.shelf import tidy_unless_busy
-from facegate.verifier.library import Card, library_of
+from facegate.verifier.library import library_of
 from facegate.verifier.succession import roll_back
 from facegate.vision.detect import use_one_thread_in_opencv
 

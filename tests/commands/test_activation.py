@@ -5,7 +5,8 @@ from dataclasses import replace
 from facegate.commands.main import run
 from facegate.settings import load_settings
 from facegate.storage import open_storage
-from facegate.verifier.library import NETWORK, library_of, write_model
+from facegate.verifier.card import NETWORK
+from facegate.verifier.library import library_of, write_model
 from facegate.verifier.selftest import PROOF
 from facegate.vision.composites import people
 

@@ -12,7 +12,7 @@ import pytest
 from facegate.commands.main import run
 from facegate.settings import load_settings
 from facegate.storage import open_storage
-from facegate.verifier.extractor import InputContract
+from facegate.verifier.contract import InputContract
 from facegate.verifier.library import DEFAULT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector

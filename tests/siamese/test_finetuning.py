@@ -13,7 +13,8 @@ from facegate.siamese.finetuning import Recipe, finetune, levelled_calibration_o
 from facegate.siamese.tuning.cohort import digest_of_trunk, read_cohort
 from facegate.siamese.tuning.head import HeadPlan
 from facegate.verifier.calibrations import read_calibration, read_levelled
-from facegate.verifier.library import CALIBRATION, DEFAULT, Model, read_card
+from facegate.verifier.card import CALIBRATION, read_card
+from facegate.verifier.library import DEFAULT, Model
 from facegate.vision.align import middle_of
 from tests.siamese.household_of_composites import crops, household
 

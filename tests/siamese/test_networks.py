@@ -11,7 +11,8 @@ from facegate.siamese.networks import Depthwise, Twins, WholeMap
 from facegate.siamese.shapes import REID_0095
 from facegate.siamese.teachers import fit_merge, one_target
 from facegate.siamese.weights import load_checkpoint
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.contract import InputContract
+from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.library import DEFAULT
 from tests.siamese.small_trunks import (
     BOTH,

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from facegate.verifier.calibrations import levelled_documents
-from facegate.verifier.library import CALIBRATION, CARD, DEFAULT, NETWORK, write_model
+from facegate.verifier.card import CALIBRATION, CARD, NETWORK
+from facegate.verifier.library import DEFAULT, write_model
 
 
 def a_model(library, name):

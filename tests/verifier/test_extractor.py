@@ -3,7 +3,8 @@ import pytest
 
 from facegate.core.comparison import is_template
 from facegate.errors import NotReadyError
-from facegate.verifier.extractor import ARCFACE, InputContract, OnnxExtractor, normalised, own_contract
+from facegate.verifier.contract import InputContract
+from facegate.verifier.extractor import OnnxExtractor, normalised
 
 
 def crops(count, size=144):
@@ -42,30 +43,7 @@ def test_a_vector_without_a_direction_is_refused(bad):
         normalised(np.full((1, 8), bad, np.float32))
 
 
-def test_the_contract_orders_colours_and_scales_values():
-    blue = np.zeros((1, 112, 112, 3), np.uint8)
-    blue[..., 0] = 255
-    fed = InputContract(112, "arcface", rgb=True, mean=127.5, std=127.5).feed(blue)
-    assert fed.shape == (1, 3, 112, 112)
-    assert fed[0, :, 0, 0].tolist() == [-1, -1, 1]
-    assert InputContract(112, "arcface").feed(blue)[0, :, 0, 0].tolist() == [255, 0, 0]
-
-
-def test_an_alignment_grows_with_the_size_of_the_crop():
-    assert InputContract(112, "arcface").alignment == ARCFACE
-    doubled = InputContract(224, "arcface").alignment
-    assert doubled.template == pytest.approx(2 * ARCFACE.template)
-
-
 def test_a_file_that_is_no_network_is_not_ready(tmp_path):
     (tmp_path / "network.onnx").write_bytes(b"text")
     with pytest.raises(NotReadyError, match="cannot load"):
         OnnxExtractor(tmp_path / "network.onnx", model="m", contract=InputContract(112, "arcface"))
-
-
-@pytest.mark.parametrize(("crop", "template"), [(128, "reid-0095"), (144, "reid-0095-wide")])
-def test_our_own_networks_contracts_show_every_face_at_the_same_size(crop, template):
-    contract = own_contract(crop)
-    assert (contract.size, contract.template) == (crop, template)
-    eyes = contract.alignment.template[1] - contract.alignment.template[0]
-    assert eyes[0] == pytest.approx(46.98, abs=0.01)

@@ -8,8 +8,9 @@ from onnx import numpy_helper
 
 from facegate.errors import NotReadyError
 from facegate.resources import shipped
+from facegate.verifier.card import CARD, NETWORK
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.library import CARD, DEFAULT, NETWORK
+from facegate.verifier.library import DEFAULT
 from facegate.verifier.selftest import judge, prove, read_proof
 
 SHIPPED = sorted(path.parent.name for path in (shipped("models") / "verifier").glob(f"*/{CARD}"))

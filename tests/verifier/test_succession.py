@@ -9,8 +9,9 @@ from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import Settings, VerifierSection
 from facegate.storage import open_storage
 from facegate.storage.champions import SucceededError
+from facegate.verifier.card import NETWORK
 from facegate.verifier.enrollment import Enrollment
-from facegate.verifier.library import DEFAULT, NETWORK, library_of
+from facegate.verifier.library import DEFAULT, library_of
 from facegate.verifier.succession import put_in_charge, roll_back
 from facegate.vision.composites import people
 from tests.fakes import START

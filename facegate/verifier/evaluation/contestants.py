@@ -14,7 +14,8 @@ from facegate.core.calibration import Calibration
 from facegate.core.ports import FaceDetector, TemplateExtractor
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import Settings
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.contract import InputContract
+from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.foreign.importing import MOST_BYTES
 from facegate.verifier.foreign.probing import probe
 from facegate.verifier.library import library_of

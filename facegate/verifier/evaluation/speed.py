@@ -19,7 +19,8 @@ from facegate.core.comparison import References, best_match
 from facegate.core.frame import Landmarks, Pixels
 from facegate.core.ports import FaceDetector
 from facegate.errors import NotReadyError
-from facegate.verifier.library import NETWORK, Model
+from facegate.verifier.card import NETWORK
+from facegate.verifier.library import Model
 from facegate.vision.align import align
 from facegate.vision.choose import central_face
 from facegate.vision.composites import people

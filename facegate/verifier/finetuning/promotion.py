@@ -39,11 +39,12 @@ from facegate.storage.runs import Outcome, Run
 from facegate.storage.shelf import surplus, take_off
 from facegate.storage.users import who_is_gone
 from facegate.verifier.calibrations import CROWD, LEVELLED, levelled_documents
+from facegate.verifier.card import CALIBRATION, CARD, CHECKPOINT, NETWORK, Card
 from facegate.verifier.files import digest_of
 from facegate.verifier.finetuning import shelf
 from facegate.verifier.finetuning.gathering import Material, gather
 from facegate.verifier.finetuning.learned import LEARNED, Learned
-from facegate.verifier.library import CALIBRATION, CARD, CHECKPOINT, NETWORK, Card, Library, Model, write_model
+from facegate.verifier.library import Library, Model, write_model
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
 from facegate.verifier.strangers import keep_strangers, strangers_of

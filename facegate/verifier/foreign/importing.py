@@ -19,13 +19,15 @@ from facegate.core.levelling import Levelling
 from facegate.core.ports import FaceDetector
 from facegate.core.rates import NotEnoughScoresError
 from facegate.errors import RefusedError, UnusableInputError
+from facegate.verifier.card import CARD, NETWORK, Card
+from facegate.verifier.contract import InputContract
 from facegate.verifier.evaluation.allpairs import score_people
 from facegate.verifier.evaluation.groups import set_by_worst
 from facegate.verifier.evaluation.scoring import Tally, calibrated
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.files import digest_of
 from facegate.verifier.foreign.probing import Probe, probe
-from facegate.verifier.library import CARD, NAME, NETWORK, Card, Library, write_model
+from facegate.verifier.library import NAME, Library, write_model
 from facegate.verifier.photos import Photo, PhotoReader
 from facegate.verifier.selftest import PROOF, prove
 

@@ -18,7 +18,8 @@ from facegate.core.frame import Landmarks, Pixels
 from facegate.core.ports import FaceDetector
 from facegate.errors import FacegateError, UnusableInputError
 from facegate.inference import INSIDE
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.contract import InputContract
+from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.selftest import compared, composites, found
 from facegate.vision.align import align_all
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from facegate.verifier.extractor import InputContract
+from facegate.verifier.contract import InputContract
 
 OPENCV_ZOO: Final = (
     "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98"

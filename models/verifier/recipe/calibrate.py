@@ -29,10 +29,10 @@ from facegate.siamese.corpus import Source
 from facegate.siamese.selection import untouched_rows
 from facegate.siamese.tuning.outsiders import templates_of_crowd
 from facegate.verifier.calibrations import as_kept, calibration_document, levelled_documents
+from facegate.verifier.card import CALIBRATION, CARD, NETWORK, Card, read_card
 from facegate.verifier.evaluation.scoring import Tally, calibrated
 from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.files import digest_of, replace_file
-from facegate.verifier.library import CALIBRATION, CARD, NETWORK, Card, read_card
 from models.verifier.recipe.people import Network, Place, Told, add_options, kept, set_by_group, taken, wrong_names
 
 SETS: Final = {"LFW": ("lfw_val", "lfw_train"), "CelebA": ("celeba_val", "celeba_train")}

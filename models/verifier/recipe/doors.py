@@ -25,8 +25,8 @@ from facegate.core.ports import FaceDetector
 from facegate.core.rates import threshold_at
 from facegate.settings import load_settings
 from facegate.siamese.augment import mask_outline, painted
+from facegate.verifier.contract import InputContract
 from facegate.verifier.evaluation.contestants import Contestant, open_side_by_side
-from facegate.verifier.extractor import InputContract
 from facegate.vision.align import ALIGNMENT, align, similarity, taken_back
 from facegate.vision.choose import central_face
 from facegate.vision.decode import decode

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from facegate.siamese.export import write_onnx
 from facegate.siamese.weights import load_start
+from facegate.verifier.card import NETWORK, Card
+from facegate.verifier.contract import InputContract
 from facegate.verifier.evaluation.scoring import Tally, calibrated
-from facegate.verifier.extractor import InputContract, OnnxExtractor
+from facegate.verifier.extractor import OnnxExtractor
 from facegate.verifier.files import digest_of
-from facegate.verifier.library import NETWORK, Card, write_model
+from facegate.verifier.library import write_model
 from facegate.verifier.selftest import PROOF, prove
 from facegate.vision.detect import YuNetDetector
 from models.verifier.recipe.people import Network, Place, add_options, kept, set_by_group, wrong_names

@@ -14,11 +14,11 @@ from facegate.core.comparison import Templates
 from facegate.core.levelling import Levelling
 from facegate.siamese.corpus import Source, align_source, read_source
 from facegate.siamese.teaching import blocks
+from facegate.verifier.card import Card
 from facegate.verifier.evaluation.allpairs import score_people
 from facegate.verifier.evaluation.figures import Scored
 from facegate.verifier.evaluation.groups import TELLING_FMR, by_group, read_groups, worst_group
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.library import Card
 from facegate.verifier.photos import Photo
 from facegate.vision.detect import YuNetDetector
 

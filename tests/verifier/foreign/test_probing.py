@@ -4,7 +4,7 @@ import pytest
 
 from facegate.core.calibration import unmeasured
 from facegate.errors import UnusableInputError
-from facegate.verifier.extractor import InputContract
+from facegate.verifier.contract import InputContract
 from facegate.verifier.foreign.importing import staged
 from facegate.verifier.foreign.probing import probe
 from tests.verifier.networks import insightface, of_one_node
