@@ -4,16 +4,20 @@ Two trials of the same probes, one a network. Each gets the threshold at which s
 reach the target FMR; at that threshold are counted the users' own probes that fail (FNMR), and the strangers of another
 part, `checking`, that pass (FMR). The challenger is promoted if
 
-    1. FNMR falls, more users gain than lose, and the fall's lower bound is above zero: people are drawn with
-       replacement, since the probes of one person are not independent, and both networks are compared on each draw;
+    1. FNMR falls at the target, and so it does in the mean over `AROUND` it: more users gain there than lose, and the
+       fall's lower bound is above zero. People are drawn with replacement, since the probes of one person are not
+       independent, and both networks are compared on each draw;
     2. the checking strangers' FMR is not above the target by more than its bound;
     3. nothing is wrong with the material (`doubts`): then the verdict is `refused`, and says whom it is about.
 
-Otherwise it is kept on the shelf. A target that is too low for so few strangers says nothing but where the luckiest of
-them stands, so the judge compares at the lowest FMR that they support. Scores are similarities, and a score at the
+Otherwise it is kept on the shelf. Where exactly a threshold lies hangs on few strangers, and a door's own lies
+elsewhere again: a gain that is there at one threshold and not beside it is luck, and one that is there at all of them
+is seen sooner when all are counted. A target that is too low for so few strangers says nothing but where the luckiest
+of them stands, so the judge compares at the lowest FMR that they support. Scores are similarities, and a score at the
 threshold matches, as in `core.rates`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +31,8 @@ from facegate.core.rates import clopper_pearson, threshold_at
 CONFIDENCE: Final = 0.95
 """Of the one-sided bound on the fall of FNMR."""
 ROUNDS: Final = 2000
+AROUND: Final = tuple(10 ** (step / 6) for step in range(-3, 4))
+"""Times the target FMR: where the bound counts who fails. A decade, the target in its middle."""
 LEAST_REACHED: Final = 5
 """So many comparisons of strangers must reach a threshold that is chosen by them."""
 LEAST_USERS: Final = 3
@@ -156,13 +162,32 @@ def judge(
     risen = _risen(after, challenger.choosing)
     if risen:
         return Judgement(Verdict.KEPT, risen, before, after)
-    gained = (champion.mated < before.threshold).astype(np.float64) - (challenger.mated < after.threshold)
-    least, balance = least_gain(gained, champion.users, draw), gainers_over_losers(gained, champion.users)
+    gained = missed_around(champion, target_fmr) - missed_around(challenger, target_fmr)
+    least = least_gain(gained, champion.users, draw) / len(AROUND)
+    sure = least > 0 and gainers_over_losers(gained, champion.users) > 0
     told = (
-        f"FNMR {_told(before.fnmr)} -> {_told(after.fnmr)}; the fall is at least {least:.2%} with"
+        f"FNMR {_told(before.fnmr)} -> {_told(after.fnmr)}; the fall around there is at least {least:.2%} with"
         f" {CONFIDENCE:.0%} confidence; outsiders' FMR {_told(after.outsiders)}, target {target_fmr:g}"
     )
-    return Judgement(Verdict.PROMOTED if least > 0 and balance > 0 else Verdict.KEPT, told, before, after)
+    promoted = sure and after.fnmr.count < before.fnmr.count
+    return Judgement(Verdict.PROMOTED if promoted else Verdict.KEPT, told, before, after)
+
+
+def missed_around(trial: Trial, target_fmr: float) -> Scores:
+    """Return at how many of the thresholds around a target each probe fails: float64 (n,), whole numbers.
+
+    Whole numbers, since they are added up and it must be exact whether anything is left.
+
+    Args:
+        trial: Of one network.
+        target_fmr: The middle of `AROUND`; what is too low for the strangers is raised to what they support.
+    """
+    targets = Counter(supported(target_fmr * times, len(trial.choosing)) for times in AROUND)
+    thresholds = {target: threshold_at(target, trial.choosing).threshold for target in targets}
+    missed = np.zeros(len(trial.mated))
+    for target, often in targets.items():
+        missed += often * (trial.mated < thresholds[target])
+    return missed
 
 
 def supported(target_fmr: float, strangers: int) -> float:
@@ -188,7 +213,7 @@ def least_gain(gained: Scores, users: NDArray[np.int64], draw: np.random.Generat
     """Return the lower bound of the mean gain, each user weighing as much as they have probes; people are drawn.
 
     Args:
-        gained: float64 (n,): 1 where only the champion failed, -1 where only the challenger did, else 0.
+        gained: float64 (n,): above zero where the champion failed more often than the challenger, below where less.
         users: int64 (n,).
         draw: Draws the people.
     """

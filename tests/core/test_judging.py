@@ -4,6 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from facegate.core.judging import (
+    AROUND,
     LEAST_USERS,
     Share,
     Trial,
@@ -12,6 +13,7 @@ from facegate.core.judging import (
     gainers_over_losers,
     judge,
     least_gain,
+    missed_around,
     supported,
 )
 
@@ -107,6 +109,34 @@ def test_a_gain_within_its_uncertainty_is_kept():
     lucky = challenger.mated.copy()
     lucky[np.argmin(np.abs(lucky - figures(champion, 1e-3).threshold + 0.01))] += 0.05
     assert judged(champion, changed(challenger, mated=lucky), target=1e-3).verdict is Verdict.KEPT
+
+
+def test_a_gain_at_one_threshold_that_is_none_beside_it_is_kept():
+    champion, challenger = a_household(0.0)
+    own, stricter = (figures(champion, target).threshold for target in (1e-2, 1e-2 * AROUND[0]))
+    before = np.where(np.arange(48) % 2, own - 0.001, stricter + 0.001)
+    after = np.full(48, own)  # all pass at the target, and half of them fail beside it now
+    judgement = judged(changed(champion, mated=before), changed(challenger, mated=after), target=1e-2)
+    assert judgement.after.fnmr.count == 0 < judgement.before.fnmr.count
+    assert judgement.verdict is Verdict.KEPT
+
+
+def test_a_gain_around_the_target_that_is_none_at_it_is_kept():
+    champion, challenger = a_household(0.0)
+    laxer = figures(champion, 1e-2 * AROUND[-1]).threshold
+    before, after = np.full(48, laxer - 0.001), np.full(48, laxer)
+    judgement = judged(changed(champion, mated=before), changed(challenger, mated=after), target=1e-2)
+    assert judgement.after.fnmr.count == judgement.before.fnmr.count == 48
+    assert judgement.verdict is Verdict.KEPT
+
+
+@given(two_trials())
+def test_around_a_target_each_probe_fails_at_some_of_the_thresholds(trials):
+    for trial in trials:
+        missed = missed_around(trial, 0.2)
+        assert set(missed.tolist()) <= set(range(len(AROUND) + 1))
+        strictest = figures(trial, supported(0.2 * AROUND[0], len(trial.choosing))).threshold
+        assert ((missed > 0) == (trial.mated < strictest)).all()
 
 
 def test_a_gain_that_lets_strangers_in_is_kept():

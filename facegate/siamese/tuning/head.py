@@ -46,7 +46,7 @@ class HeadPlan:
     """
 
     steps: int = 60
-    rate: float = 5e-4
+    rate: float = 5e-5
     strangers: int = 96
     slope: float = 24.0
     threshold: float = 0.33
