@@ -9,7 +9,7 @@ bound to the network's digest. This is the part that is bound to the enrolled re
     rises       by how much more is asked of each user whom the network tells from their like less well
                 (`core.levelling`): threshold(user) = threshold + rise. Nobody's rise is below zero.
     strictness  how many times more often the strangers that come with the model reach this gallery than the curve says,
-                beyond chance; at least 1, so it never makes a threshold laxer.
+                where that is more than chance; at least 1, so it never makes a threshold laxer.
 
 It belongs to exactly one set of references, whose digest it carries, and is never used with another: a door whose
 gallery is not the measured one is not armed. That would shut the door at every enrollment, so nobody has to ask for
@@ -204,20 +204,23 @@ def highest(
 
 
 def strictness_of(tops: NDArray[np.float64], calibration: Calibration, references: int) -> float:
-    """Return how many times more strangers reach the gallery than its calibration says, beyond chance; at least 1.
+    """Return how many times more strangers reach the gallery than its calibration says; 1 where chance explains it.
 
-    For each score that 30 to a tenth of the strangers reach, the lower bound of their share is held against the share
-    that is allowed for; the largest ratio counts.
+    For each score that 30 to a tenth of the strangers reach, the bounds of their share are held against the share that
+    is allowed for. Where a lower bound lies above it, the curve does not hold for this gallery, and the largest upper
+    one counts: those references are of another kind than the curve's (means of what was learnt draw several times as
+    many strangers as single photos do), and a bound that grants must not be the hopeful one.
 
     Args:
         tops: Each stranger's highest score.
         calibration: Of the model.
         references: How many there are.
     """
-    ordered, found = np.sort(tops)[::-1], 1.0
-    rank = FEWEST
+    ordered = np.sort(tops)[::-1]
+    refuted, found, rank = False, 1.0, FEWEST
     while rank <= len(ordered) * TAIL:
         allowed = calibration.gallery_fmr(float(ordered[rank - 1]), references)
-        found = max(found, clopper_pearson(rank, len(ordered), 0.9).lower / allowed)
+        share = clopper_pearson(rank, len(ordered), 0.9)
+        refuted, found = refuted or share.lower > allowed, max(found, share.upper / allowed)
         rank = rank * 5 // 4
-    return found
+    return found if refuted else 1.0

@@ -216,7 +216,7 @@ def with_strangers(features):
     copy = load_settings().models_dir / shipped.card.name
     shutil.copytree(shipped.folder, copy)
     trunk = digest_of_trunk(read_onnx(copy / "network.onnx"))
-    crowd = Strangers(features, np.arange(len(features)), np.zeros(len(features), np.int64))
+    crowd = Strangers(features, np.arange(len(features)), np.ones(len(features), np.int64))  # as a door sees them
     replace_strangers(document(Cohort(trunk, crowd, crowd)))
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from facegate.core import arming
 from facegate.core.arming import (
+    FEWEST,
     Arming,
     Relative,
     digest_of,
@@ -133,6 +134,15 @@ def test_strictness_never_makes_a_threshold_laxer(count, seed):
     tops = np.random.default_rng(seed).normal(0.2, 0.2, count)
     assert strictness_of(tops, CALIBRATION, 5) >= 1.0
     assert math.isfinite(strictness_of(tops, CALIBRATION, 5))
+
+
+@given(st.floats(0, 0.3), st.integers(0, 50))
+def test_where_strangers_refute_the_curve_as_many_are_counted_on_as_came(nearer, seed):
+    tops = np.sort(np.random.default_rng(seed).normal(nearer, 0.2, 900))[::-1]
+    strictness = strictness_of(tops, CALIBRATION, 5)
+    for rank in range(FEWEST, 90):  # the ranks between those that are looked at may lie a little above
+        allowed = CALIBRATION.gallery_fmr(float(tops[rank - 1]), 5) * strictness
+        assert strictness == 1 or allowed >= 0.95 * rank / 900
 
 
 @given(st.floats(1e-4, 0.5), st.integers(0, 200), st.floats(1, 30), st.floats(1, 10))

@@ -38,7 +38,17 @@ from facegate.siamese.tuning.households import Drawn, Size
 from facegate.siamese.tuning.material import FeatureNetwork, doubts_of
 
 TARGETS: Final = (1e-3, 1e-4)
-SIZES: Final = (Size(10, 3, 20), Size(20, 3, 20), Size(10, 5, 20), Size(20, 5, 20), Size(10, 1, 0), Size(20, 1, 0))
+SIZES: Final = (
+    Size(10, 3, 20),
+    Size(20, 3, 20),
+    Size(10, 5, 20),
+    Size(20, 5, 20),
+    Size(10, 1, 0),
+    Size(20, 1, 0),
+    Size(10, 1, 20),
+    Size(20, 1, 40),
+)
+"""Each draws by its place here, so new ones come last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +160,7 @@ class Bench:
             who: at_door(
                 calibration,
                 References(calibration.model, made, whose, tuple(map(str, users))),
-                templates(own, self.cohort.outsiders.features),
+                templates(own, self.cohort.outsiders.at_doors().features),
                 Visits(templates(own, unseen), owners, templates(own, strangers)),
                 margin=self.margin,
             )

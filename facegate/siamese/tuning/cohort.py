@@ -74,6 +74,11 @@ class Strangers:
         kept = self.lights == LIGHTS.index(light)
         return Strangers(self.features[kept], self.people[kept], self.lights[kept])
 
+    def at_doors(self) -> "Strangers":
+        """Return those features that are of no good photo."""
+        kept = self.lights != LIGHTS.index(CLEAN)
+        return Strangers(self.features[kept], self.people[kept], self.lights[kept])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cohort:

@@ -47,7 +47,7 @@ from facegate.verifier.finetuning.learned import LEARNED, Learned
 from facegate.verifier.library import Library, Model, write_model
 from facegate.verifier.references import templates_of
 from facegate.verifier.selftest import PROOF, judge, prove, read_proof
-from facegate.verifier.strangers import keep_strangers, strangers_of
+from facegate.verifier.strangers import keep_strangers
 from facegate.verifier.succession import in_one_move
 from facegate.vision.chart import Curve, chart, png
 from facegate.vision.detect import YuNetDetector
@@ -171,7 +171,7 @@ class Tuning:
             lesson.references, lesson.frames_used,
         )  # fmt: skip
         if lesson.verdict == PROMOTED and not (unfit := self._unfit(challenger)):
-            self._keep_strangers(champion, challenger)
+            self._keep_strangers(challenger)
             done, gone = move.promote(outcome, self.report)
         else:
             reason = f"{lesson.reason}; {unfit}" if lesson.verdict == PROMOTED else lesson.reason
@@ -222,9 +222,12 @@ class Tuning:
             return error.what
         return ""
 
-    def _keep_strangers(self, champion: Model, challenger: Model) -> None:
-        """Have galleries measured with the same strangers under the challenger as under the champion, or with none."""
-        if self.strangers is not None and strangers_of(self.settings, champion) is not None:
+    def _keep_strangers(self, challenger: Model) -> None:
+        """Have galleries measured with strangers under the challenger, whether they were under the champion or not.
+
+        A challenger's references are means, which draw several times as many strangers as its curve of photos says.
+        """
+        if self.strangers is not None:
             keep_strangers(self.settings, challenger.id, self.strangers(challenger.folder))
 
     def _failed(self, run: Run, error: BaseException) -> None:
