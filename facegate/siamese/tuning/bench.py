@@ -48,7 +48,7 @@ SIZES: Final = (
     Size(10, 1, 20),
     Size(20, 1, 40),
 )
-"""Each draws by its place here, so new ones come last."""
+"""Households are drawn by the place of their size among those asked for, so new ones come last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
