@@ -3,9 +3,8 @@
     broker -> subscriber -> intake -> workers -> gate -> decisions -> broker
                   `-> hunting -^              `-> visits that are overdue, orders, status: the loop
 
-Threads: the MQTT network's (hears), the workers (judge), one for each
-hunted camera (pulls), the scheduler's, and the main one,
-which runs the loop and feeds the watchdog.
+Threads: the MQTT network's (hears), the workers (judge), one for each hunted camera (pulls), the scheduler's, and the
+main one, which runs the loop and feeds the watchdog.
 """
 
 import logging

@@ -172,12 +172,12 @@ def generic_scores(
 
     The good photo is the reference, by whose rise they are levelled if they are.
     """
-    clean, doors = outsiders.seen(CLEAN), outsiders.lights != 0
-    known, seen = templates(head, clean.features), templates(head, outsiders.features[doors])
+    clean, doors = outsiders.seen(CLEAN), outsiders.at_doors()
+    known, seen = templates(head, clean.features), templates(head, doors.features)
     rises = np.zeros(len(known)) if levelling is None else levelling.rises(known)
     less = rises[:, None].astype(np.float32)
     alike = np.clip(known @ seen.T - less, -1, 1)
-    same = clean.people[:, None] == outsiders.people[doors][None, :]
+    same = clean.people[:, None] == doors.people[None, :]
     good = np.clip(known @ known.T - less, -1, 1)[np.triu_indices(len(known), 1)]
     return alike[same], np.concatenate((alike[~same], good))
 

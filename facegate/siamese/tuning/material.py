@@ -193,7 +193,7 @@ def _wrong_frames(material: Material, made: Features, means: Features, telling: 
 
 def _telling(material: Material, head: Features, cohort: Cohort) -> NDArray[np.bool_]:
     """Tell of each row whether it is a frame that shows enough of a face to be of somebody else."""
-    doors = np.concatenate([part.features[part.lights != 0] for part in (cohort.replay, cohort.outsiders)])
+    doors = np.concatenate([part.at_doors().features for part in (cohort.replay, cohort.outsiders)])
     least = float(np.quantile(np.linalg.norm(doors @ head.T, axis=1), DIM))
     telling = np.linalg.norm(material.rows.features @ head.T, axis=1) >= least
     telling[: material.first_frame] = False
