@@ -148,9 +148,12 @@ def explain_door(
     as_json: AsJson = False,
 ) -> int:
     """Explain who may pass a door now, and why not the others. Exit 1 if the user of --user may not."""
+    from facegate.storage.doors import check  # noqa: PLC0415
+
     moment = datetime.now(UTC) if at is None else moment_of(at)
     with opened() as storage:
         tried = storage.doors.find(door)
+        check(tried)  # its row may have been edited by hand, or come from a machine that knows more time zones
         people = [storage.users.find(user).user] if user else [person.user for person in storage.users.listed()]
         history = storage.decisions.history(door, moment - span(tried.limits))
     shut = closed(tried, history, moment)

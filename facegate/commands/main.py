@@ -1,6 +1,6 @@
 """The `facegate` command: collects the families and turns errors into one line and an exit code.
 
-0 done; 1 the answer is no; 2 what was given is unusable; 3 facegate is not ready; 130 interrupted.
+0 done; 1 the answer is no; 2 what was given is unusable; 3 facegate is not ready; 130 interrupted, 143 ended.
 
 A family is imported when it is called, so that `facegate --help` costs nothing and `facegate run` never meets torch.
 """
@@ -8,6 +8,7 @@ A family is imported when it is called, so that `facegate --help` costs nothing 
 import errno
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated, Any, Final
 
@@ -111,7 +112,13 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     ready_streams()
+    signal.signal(signal.SIGTERM, _ended)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _ended(number: int, _frame: object) -> None:
+    """Leave as Ctrl-C does: what a command keeps in a temporary folder goes with it."""
+    raise SystemExit(128 + number)
 
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out

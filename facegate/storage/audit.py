@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from facegate.core.decision import rfc3339
-from facegate.errors import UnusableInputError
+from facegate.errors import NotReadyError, UnusableInputError
 from facegate.storage.decisions import GENESIS, link
 from facegate.storage.engine import reading, writing
 from facegate.storage.signing import DecisionSigner, canonical, verified
@@ -23,7 +23,7 @@ from facegate.storage.tables import ChainRow, CheckpointRow, DecisionEventRow, D
 
 AUDIENCE: Final = "facegate-audit"
 BATCH: Final = 1000
-UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, NotReadyError)
 """What comes of a row that somebody else wrote: of its values anything may be amiss."""
 
 

@@ -4,6 +4,7 @@ Rows stay in `facegate.storage`; everybody else gets frozen values of the core. 
 alone; a test holds that they and these tables are the same.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from facegate.errors import NotReadyError
 
 SLUG_LENGTH: Final = 64
 EVENT_LENGTH: Final = 128
@@ -58,6 +61,25 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Return what reads a column: SQLite keeps a moment as text, and takes any text for one.
+
+        What it returns raises NotReadyError where the text is none.
+        """
+        processed = super().result_processor(dialect, coltype)
+        if processed is None:
+            return None
+
+        def read(value: Any) -> datetime | None:
+            try:
+                return processed(value)
+            except (TypeError, ValueError) as error:
+                raise NotReadyError(
+                    "A row of the database holds a moment that is none", "Run: facegate db restore FILE"
+                ) from error
+
+        return read
 
 
 class Base(DeclarativeBase):

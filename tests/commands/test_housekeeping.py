@@ -160,6 +160,38 @@ def test_a_door_explains_who_may_pass(answer, call):
     assert "outside_hours" in out
 
 
+@pytest.fixture
+def front(call):
+    """Add a door."""
+    assert call("doors", "add", "front", "--camera", "porch")[0] == 0
+
+
+def edited_by_hand(data_dir, statement):
+    with sqlite3.connect(data_dir / "facegate.db") as database:
+        database.execute(statement)
+    database.close()
+
+
+@pytest.mark.parametrize("words", [("users", "list"), ("doors", "test", "front")])
+@pytest.mark.usefixtures("gate", "front")
+def test_a_moment_that_was_edited_into_none_is_told_in_one_line(data_dir, call, words):
+    edited_by_hand(data_dir, "UPDATE users SET expires_at = 'tomorrow'")
+    code, out, err = call(*words)
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert "holds a moment that is none. Run: facegate db restore FILE." in err
+
+
+@pytest.mark.usefixtures("gate", "front")
+def test_a_time_zone_that_this_machine_does_not_know_is_told_in_one_line_and_can_be_mended(data_dir, call):
+    edited_by_hand(data_dir, "UPDATE doors SET zone = 'Mars/Olympus'")
+    code, out, err = call("doors", "test", "front")
+    assert (code, out) == (2, "")
+    assert "There is no time zone 'Mars/Olympus'. Name one like Europe/Berlin." in err
+    assert "front: There is no time zone 'Mars/Olympus'" in call("doctor")[1]
+    assert call("doors", "set", "front", "--zone", "Europe/Berlin")[0] == 0
+    assert call("doors", "test", "front")[0] == 0
+
+
 @pytest.mark.usefixtures("gate")
 def test_decisions_are_listed_shown_and_spoken_on(answer, call):
     assert [one["decision"] for one in answer("decisions", "list")["decisions"]] == ["decision-2", "decision-1"]

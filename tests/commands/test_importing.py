@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import cv2
@@ -16,6 +20,7 @@ from facegate.verifier.contract import InputContract
 from facegate.verifier.library import DEFAULT
 from facegate.vision.composites import people
 from facegate.vision.detect import YuNetDetector
+from tests.e2e.household import wait_until
 from tests.verifier.networks import blind_in_the_dark, insightface, of_one_node
 
 AS_WRITTEN = ["--size", "112", "--mean", "127.5", "--std", "127.5", "--rgb", "--template", "arcface"]
@@ -207,6 +212,17 @@ def test_an_import_that_was_interrupted_can_be_made_again(network, tmp_path):
     left.mkdir(parents=True)
     (left / "network.onnx").write_bytes(b"half")
     assert run(["models", "import", "arc", str(network), *AS_WRITTEN]) == 0
+
+
+def test_an_import_that_is_told_to_end_takes_its_copy_along(network, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    environ = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
+    words = [sys.executable, "-m", "facegate", "models", "import", "arc", str(network), *AS_WRITTEN]
+    importing = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL)
+    wait_until(lambda: any((tmp_path / "scratch").glob("facegate-*/*")), what="the copy")
+    importing.terminate()
+    assert importing.wait(30) == 128 + signal.SIGTERM
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_one_line(network, tmp_path, monkeypatch, capsys):

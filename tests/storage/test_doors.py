@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import time
 
@@ -81,6 +84,13 @@ def test_the_mode_changes_alone(storage):
 def test_a_door_that_could_not_work_is_refused(storage, changes, message):
     with pytest.raises(UnusableInputError, match=message):
         storage.doors.add(replace(FRONT, **changes))
+
+
+def test_time_zones_are_known_on_a_machine_that_has_no_list_of_them():
+    program = "from zoneinfo import ZoneInfo; print(ZoneInfo('Europe/Berlin'))"
+    alone = {**os.environ, "PYTHONTZPATH": ""}
+    told = subprocess.run([sys.executable, "-c", program], env=alone, capture_output=True, text=True, check=True)
+    assert told.stdout == "Europe/Berlin\n"
 
 
 @pytest.mark.parametrize("change", ["find", "remove"])
