@@ -27,7 +27,7 @@ from facegate.core.levelling import FEWEST, Levelling, levelled_by
 from facegate.siamese.export import read_onnx, write_onnx
 from facegate.siamese.networks import Trunk, use_threads
 from facegate.siamese.tuning.cohort import CLEAN, Cohort, Strangers, read_cohort
-from facegate.siamese.tuning.crossfit import at_the_door, generic_scores, trials
+from facegate.siamese.tuning.crossfit import generic_scores, trials
 from facegate.siamese.tuning.head import Features, HeadPlan, Rows, head_of, learn_head, mean_references, templates
 from facegate.siamese.tuning.household import NOBODY, Household
 from facegate.siamese.tuning.material import (
@@ -204,7 +204,7 @@ class Learner:
 
     def evidence(self) -> tuple[Trial, Trial] | None:
         """Return the trials of champion and challenger."""
-        outsiders = at_the_door(self.cohort.outsiders, self.lights)
+        outsiders = self.cohort.outsiders.under(self.lights)
         draw = np.random.default_rng(self.recipe.seed)
         return trials(
             self.material,

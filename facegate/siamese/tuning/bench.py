@@ -32,7 +32,7 @@ from facegate.siamese.finetuning import (
 from facegate.siamese.tuning.atdoor import VISIT_TARGETS, Counted, Visits, at_door
 from facegate.siamese.tuning.candidates import NOTHING, RECIPE, ways
 from facegate.siamese.tuning.cohort import read_cohort
-from facegate.siamese.tuning.crossfit import Tail, at_the_door, generic_scores, photo_references, tail_of, threshold_for
+from facegate.siamese.tuning.crossfit import Tail, generic_scores, photo_references, tail_of, threshold_for
 from facegate.siamese.tuning.head import Features, mean_references, templates
 from facegate.siamese.tuning.households import Drawn, Size
 from facegate.siamese.tuning.material import FeatureNetwork, doubts_of
@@ -171,7 +171,7 @@ class Bench:
         self, learner: Learner, coming: tuple[Features, Features], owners: NDArray[np.int64]
     ) -> dict[str, dict[float, Counted]]:
         """Count every candidate; arguments as for `_at_doors`."""
-        outsiders = at_the_door(self.cohort.outsiders, learner.lights).features
+        outsiders = self.cohort.outsiders.under(learner.lights).features
         unseen, strangers = coming
         mine = np.arange(len(unseen)), owners
         found: dict[str, dict[float, Counted]] = {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facegate.siamese.finetuning import Learner
 from facegate.siamese.tuning.cohort import CLEAN
-from facegate.siamese.tuning.crossfit import References, at_the_door, best_of_each, best_scores, photo_references
+from facegate.siamese.tuning.crossfit import References, best_of_each, best_scores, photo_references
 from facegate.siamese.tuning.head import Features, Rows, mean_references, templates
 
 Score = Callable[[Features], NDArray[np.float64]]
@@ -86,7 +86,7 @@ def normalised(learner: Learner, rows: Rows) -> Score:
     known = rows.where(rows.owners >= 0)
     references = templates(head, known.features)
     good = templates(head, learner.cohort.replay.seen(CLEAN).features)
-    door = templates(head, at_the_door(learner.cohort.replay, learner.lights).features)
+    door = templates(head, learner.cohort.replay.under(learner.lights).features)
     middle, spread = _nearest(references @ door.T)
 
     def score(probes: Features) -> NDArray[np.float64]:

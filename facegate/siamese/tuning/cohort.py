@@ -37,6 +37,8 @@ FORMAT: Final = 1
 CLEAN: Final = "clean"
 LIGHTS: Final = (CLEAN, *(str(light) for light in Light))
 """What `Strangers.lights` counts through."""
+HARDLY_EVER: Final = 0.05
+"""A light with this share of a household's frames or less is none that strangers have to be met in."""
 
 Features = NDArray[np.float32]
 Extract = Callable[[Crops], Features]
@@ -71,12 +73,21 @@ class Strangers:
 
     def seen(self, light: str) -> "Strangers":
         """Return those features that are of one light."""
-        kept = self.lights == LIGHTS.index(light)
-        return Strangers(self.features[kept], self.people[kept], self.lights[kept])
+        return self._kept(self.lights == LIGHTS.index(light))
 
     def at_doors(self) -> "Strangers":
-        """Return those features that are of no good photo."""
-        kept = self.lights != LIGHTS.index(CLEAN)
+        """Return those features that are of no good photo: good photos of strangers come to no door."""
+        return self._kept(self.lights != LIGHTS.index(CLEAN))
+
+    def under(self, shares: NDArray[np.float64]) -> "Strangers":
+        """Return the door views in the lights that a household's cameras see.
+
+        Args:
+            shares: float64 (3,): how often they see each light of `LIGHTS[1:]`.
+        """
+        return self._kept(np.isin(self.lights, 1 + np.flatnonzero(shares > HARDLY_EVER)))
+
+    def _kept(self, kept: NDArray[np.bool_]) -> "Strangers":
         return Strangers(self.features[kept], self.people[kept], self.lights[kept])
 
 

@@ -158,13 +158,6 @@ def _dealt(outsiders: Strangers, parts: int, draw: np.random.Generator) -> list[
     ]
 
 
-def at_the_door(outsiders: Strangers, lights: NDArray[np.float64]) -> Strangers:
-    """Return outsiders in the lights that the household's cameras see: good photos of strangers come to no door."""
-    kept = 1 + np.flatnonzero(lights > 0.05)  # noqa: PLR2004 - hardly ever seen
-    chosen = np.isin(outsiders.lights, kept)
-    return Strangers(outsiders.features[chosen], outsiders.people[chosen], outsiders.lights[chosen])
-
-
 def generic_scores(
     head: Features, outsiders: Strangers, levelling: Levelling | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

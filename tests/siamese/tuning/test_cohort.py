@@ -57,6 +57,15 @@ def test_the_same_cohort_gives_the_same_bytes(trunk):
     assert document(cohort(trunk)) == document(cohort(trunk))
 
 
+def test_strangers_come_to_the_door_in_the_lights_that_it_sees_and_never_as_a_good_photo():
+    everybody = strangers(12, 0)
+    assert set(everybody.at_doors().lights) == {1, 2, 3}
+    seen = everybody.under(np.array([0.0, 0.7, 0.3]))
+    assert set(seen.lights) == {2, 3}
+    assert np.array_equal(seen.features, everybody.features[everybody.lights >= 2])
+    assert np.array_equal(seen.people, everybody.people[everybody.lights >= 2])
+
+
 def test_a_cohort_of_another_trunk_is_refused(trunk, tmp_path):
     made = cohort(trunk)
     (tmp_path / COHORT).write_bytes(document(Cohort("0" * 64, made.replay, made.outsiders)))

@@ -7,7 +7,6 @@ from facegate.siamese.tuning.cohort import LIGHTS, Strangers
 from facegate.siamese.tuning.crossfit import (
     FEWEST,
     References,
-    at_the_door,
     best_scores,
     deal,
     left_out_best,
@@ -95,11 +94,6 @@ def test_no_head_sees_what_it_is_judged_on_and_no_stranger_counts_twice():
 def test_where_nothing_is_left_to_compare_with_there_is_no_trial():
     alone = a_household(photos=1, frames=0)
     assert trials(alone, a_head(), lambda *_: a_head(), strangers(), folds=3, draw=np.random.default_rng(0)) is None
-
-
-def test_strangers_come_to_the_door_in_the_lights_that_it_sees():
-    seen = at_the_door(strangers(), np.array([0.0, 0.7, 0.3]))
-    assert set(seen.lights) == {2, 3}
 
 
 @given(st.integers(0, 100))
