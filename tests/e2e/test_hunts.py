@@ -272,6 +272,7 @@ def test_an_event_that_is_told_twice_is_hunted_once(house):
     camera, _ = house.scene(go2rtc=picture_of(ALICE))
     event = house.begins(camera)
     assert house.decision_at(camera)["events"] == [event]
+    house.balances()  # until it is in the books, a second word of it says nothing new
     house.frigate("new", event, camera)
     house.sent += 1  # and is counted as replayed
     house.balances()
