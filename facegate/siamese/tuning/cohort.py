@@ -73,11 +73,11 @@ class Strangers:
 
     def seen(self, light: str) -> "Strangers":
         """Return those features that are of one light."""
-        return self._kept(self.lights == LIGHTS.index(light))
+        return self.only(self.lights == LIGHTS.index(light))
 
     def at_doors(self) -> "Strangers":
         """Return those features that are of no good photo: good photos of strangers come to no door."""
-        return self._kept(self.lights != LIGHTS.index(CLEAN))
+        return self.only(self.lights != LIGHTS.index(CLEAN))
 
     def under(self, shares: NDArray[np.float64]) -> "Strangers":
         """Return the door views in the lights that a household's cameras see.
@@ -85,9 +85,10 @@ class Strangers:
         Args:
             shares: float64 (3,): how often they see each light of `LIGHTS[1:]`.
         """
-        return self._kept(np.isin(self.lights, 1 + np.flatnonzero(shares > HARDLY_EVER)))
+        return self.only(np.isin(self.lights, 1 + np.flatnonzero(shares > HARDLY_EVER)))
 
-    def _kept(self, kept: NDArray[np.bool_]) -> "Strangers":
+    def only(self, kept: NDArray[np.bool_]) -> "Strangers":
+        """Return those features that are to be kept, bool (n,)."""
         return Strangers(self.features[kept], self.people[kept], self.lights[kept])
 
 

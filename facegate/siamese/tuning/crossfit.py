@@ -152,10 +152,7 @@ def deal(rows: Rows, folds: int, draw: np.random.Generator) -> NDArray[np.int64]
 def _dealt(outsiders: Strangers, parts: int, draw: np.random.Generator) -> list[Strangers]:
     """Deal strangers into parts, whole people."""
     people = draw.permutation(np.unique(outsiders.people))
-    return [
-        Strangers(outsiders.features[kept], outsiders.people[kept], outsiders.lights[kept])
-        for kept in (np.isin(outsiders.people, people[part::parts]) for part in range(parts))
-    ]
+    return [outsiders.only(np.isin(outsiders.people, people[part::parts])) for part in range(parts)]
 
 
 def generic_scores(
