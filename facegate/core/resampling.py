@@ -146,13 +146,20 @@ class Draw:
         return float(self.passing[reached - 1]) if reached else 0.0
 
     def fnmr_at_fmr(self, target: float) -> float:
-        """Return the FNMR at the lowest threshold that keeps the FMR at or below a target; NaN where none was kept."""
+        """Return the FNMR at the lowest drawn score that keeps the FMR at or below a target; NaN where none was kept.
+
+        As `rates.threshold_at` chooses it: from observed scores. A stranger who was not drawn observed nothing, so the
+        threshold does not slide down to theirs.
+        """
         allowed = int(np.searchsorted(self.passing, target, "right"))
         if allowed == len(self.passing) and math.isfinite(self.trial.known_from):
             return math.nan
-        if allowed == 0:
-            return self.fnmr(float(np.nextafter(self.trial.top.scores[0], np.inf)))
-        return float(self.missed[self.trial.below[allowed - 1]])
+        reached = float(self.passing[allowed - 1]) if allowed else 0.0
+        if reached:
+            lowest = int(np.searchsorted(self.passing, reached, "left"))  # those after it add nothing: not drawn
+            return float(self.missed[self.trial.below[lowest]])
+        highest = self.trial.top.scores[self.trial.ends[allowed]]  # of those drawn, and it is more than is allowed
+        return self.fnmr(float(np.nextafter(highest, np.inf)))
 
     def eer(self) -> float:
         """Return the mean of both rates where they are nearest to one another; NaN where none of that was kept."""

@@ -16,6 +16,7 @@ import numpy as np
 from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese.batches import Collection
+from facegate.siamese.checkpoints import replacing
 from facegate.siamese.companion import Companion
 from facegate.siamese.corpus import Source
 from facegate.siamese.losses import Head
@@ -222,5 +223,6 @@ def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe
     seen = judged(trunk, 1.0, sources, recipe.seed)
     figures = Figures(row, *seen.views)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**figures.to_json(), "recipe": decided}, indent=1), "utf-8")
+    with replacing(file) as path:
+        path.write_text(json.dumps({**figures.to_json(), "recipe": decided}, indent=1), "utf-8")
     return figures

@@ -81,7 +81,7 @@ class Batches(Dataset[Batch]):
         drawn = self._collection.rows[self._sampler.draw(np.random.default_rng(seed))]
         order = np.arange(len(drawn) // size * size).reshape(-1, size).T  # (size, m): a row for each rank
         crops = np.stack(
-            [self._seen(int(drawn[at]), np.random.default_rng((*seed, int(at)))) for at in order[self._team.rank]]
+            [self._seen(int(drawn[at]), np.random.default_rng((*seed, int(at) + 1))) for at in order[self._team.rank]]
         )
         rows = drawn[order.ravel()]
         labels = self._collection.labels.where(rows)

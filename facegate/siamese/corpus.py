@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from facegate.core.frame import Pixels
 from facegate.core.ports import FaceDetector
 from facegate.errors import UnusableInputError
+from facegate.siamese.checkpoints import replacing
 from facegate.siamese.pairs import Labels
 from facegate.vision.align import STORED, align
 from facegate.vision.choose import central_face
@@ -107,9 +108,11 @@ def align_source(
     if not found:
         raise UnusableInputError(f"{data / name} has no photo with a face", "Give a folder of people's folders")
     crops.mkdir(parents=True, exist_ok=True)
-    np.save(crops / f"{name}.npy", np.stack([crop for _, crop in found]))
+    with replacing(crops / f"{name}.npy") as path:
+        np.save(path, np.stack([crop for _, crop in found]))
     names = [str(path.relative_to(data)) for path, _ in found]
-    listing.write_text(json.dumps({"names": names, "missed": len(photos) - len(found)}), "utf-8")
+    with replacing(listing) as path:  # last: with it the source is whole
+        path.write_text(json.dumps({"names": names, "missed": len(photos) - len(found)}), "utf-8")
     return len(photos) - len(found)
 
 
@@ -141,9 +144,19 @@ def read_source(crops: Path, name: str) -> Source:
 
 
 def person_key(name: str) -> str:
-    """Return what one person is called in every source: the letters of a name, or a number as it is."""
+    """Return what one person is called in every source: the letters of a name, or as it is what holds a number."""
     letters = "".join(letter for letter in name.lower() if letter.isalpha())
-    return letters if len(letters) > 3 else name.lower()  # noqa: PLR2004 - s7, celeba numbers
+    return letters if len(letters) > 3 and not is_numbered(name) else name.lower()  # noqa: PLR2004 - too few to tell
+
+
+def is_numbered(name: str) -> bool:
+    """Tell whether a name holds a number, as s7 or london_001: another number is another person."""
+    return any(letter.isdigit() for letter in name)
+
+
+def person_among(source: Source, name: str) -> tuple[str, str]:
+    """Return who somebody is among all sources: one name in two is one person, a number in two is two."""
+    return person_key(name), source.name if is_numbered(name) else ""
 
 
 def held_out(name: str) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegate.siamese.augment import Crop
+from facegate.siamese.checkpoints import replacing
 from facegate.siamese.corpus import MIXED, Counted, Source, training_rows
 
 SEAMS: Final = 0.5
@@ -61,12 +62,16 @@ def mix_sources(sources: Sequence[Source], count: int, crops: Path, seed: int) -
     if listing.is_file() and json.loads(listing.read_text("utf-8")) == made:
         return
     listing.unlink(missing_ok=True)
+    for said in crops.glob(f"{MIXED}.*.npy"):  # by teachers, of the mixtures before
+        said.unlink()
     rows, faces = training_rows(sources), Counted(sources)
     side = sources[0].crops.shape[1]
-    out = np.lib.format.open_memmap(crops / f"{MIXED}.npy", "w+", np.uint8, (count, side, side, 3))
-    for number in range(count):
-        draw = np.random.default_rng((seed, number))
-        left, right = (faces[int(row)] for row in draw.choice(rows, 2, replace=False))
-        out[number] = mix(left, right, draw)
-    out.flush()
-    listing.write_text(json.dumps(made), "utf-8")
+    with replacing(crops / f"{MIXED}.npy") as path:  # another run may have the ones before open
+        out = np.lib.format.open_memmap(path, "w+", np.uint8, (count, side, side, 3))
+        for number in range(count):
+            draw = np.random.default_rng((seed, number))
+            left, right = (faces[int(row)] for row in draw.choice(rows, 2, replace=False))
+            out[number] = mix(left, right, draw)
+        out.flush()
+    with replacing(listing) as path:
+        path.write_text(json.dumps(made), "utf-8")

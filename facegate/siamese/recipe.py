@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.batches import Collection
+from facegate.siamese.checkpoints import CHECKPOINT, UNREADABLE, replacing
 from facegate.siamese.companion import Companion
 from facegate.siamese.corpus import (
     MIXED,
@@ -43,7 +43,7 @@ from facegate.siamese.quick import quickened
 from facegate.siamese.selection import Candidate, choose, look, require_judges
 from facegate.siamese.sface import Chain
 from facegate.siamese.teaching import Teacher, said_of, taught
-from facegate.siamese.training import CHECKPOINT, Progress, Run
+from facegate.siamese.training import Progress, Run
 from facegate.siamese.weights import accompanied, alone, balanced, between
 
 FACES: Final = 128
@@ -205,13 +205,14 @@ def companion_of(chain: Chain, faces: Crops, folder: Path, team: Team, say: Say)
         say("making a companion of SFace")
         folder.mkdir(parents=True, exist_ok=True)
         crops = torch.from_numpy(faces.transpose(0, 3, 1, 2).astype(np.float32))
-        torch.save(quickened(chain, crops).state_dict(), file.with_suffix(".new"))
-        file.with_suffix(".new").replace(file)
+        made = quickened(chain, crops).state_dict()
+        with replacing(file) as path:
+            torch.save(made, path)
     team.wait()
     companion = Companion(chain.shape)
     try:
         companion.load_state_dict(torch.load(file, weights_only=True))
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise UnusableInputError(f"{file} cannot be read", "Delete it, and it is made again") from error
     return companion.eval()
 

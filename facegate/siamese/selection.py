@@ -24,7 +24,7 @@ from facegate.core.comparison import Templates, scores
 from facegate.core.ports import Crops
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
-from facegate.siamese.corpus import Source, is_held_out
+from facegate.siamese.corpus import Source, is_held_out, training_rows
 from facegate.siamese.networks import Trunk, fed_to
 from facegate.siamese.training import HeldOut
 from facegate.siamese.weights import alone, between, features_seen
@@ -156,7 +156,7 @@ def require_judges(sources: Sequence[Source]) -> None:
     judges = any(speaks(source, judged_rows(source)) for source in sources)
     strangers = any(len({source.people[row] for row in untouched_rows(source)}) > 1 for source in sources)
     mated = any(comparisons(source, untouched_rows(source)) for source in sources)
-    if not (judges and strangers and mated):
+    if not (judges and strangers and mated and len(training_rows(sources))):
         raise UnusableInputError("There are too few people to hold some out and choose on", "Give more people")
 
 

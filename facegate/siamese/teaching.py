@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facegate.core.comparison import Templates
 from facegate.core.ports import Crops
+from facegate.siamese.checkpoints import replacing
 from facegate.siamese.corpus import Source, labels_of, training_rows
 from facegate.siamese.plan import Recipe
 from facegate.siamese.teachers import one_target, turned
@@ -107,7 +108,8 @@ def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
     )
     said = _unit(said)
     if teacher.name:
-        np.save(file, said)
+        with replacing(file) as path:
+            np.save(path, said)
     return said
 
 

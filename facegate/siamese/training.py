@@ -28,14 +28,16 @@ from torch.utils.data import DataLoader
 from facegate.errors import UnusableInputError
 from facegate.siamese import losses
 from facegate.siamese.batches import Batch, Batches, Collection
+from facegate.siamese.checkpoints import read_checkpoint, write_checkpoint
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.processes import Team
 from facegate.siamese.settled import Settled
 
-CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
+FREE: Final = ("every", "look_every", "workers")
+"""What of a recipe decides nothing of what is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,12 @@ class Run:
         """Go on from the folder's checkpoint; False if there is none.
 
         Raises:
-            UnusableInputError: The checkpoint is of a run of another kind.
+            UnusableInputError: The checkpoint cannot be read, or is of another recipe or of a run of another kind.
         """
-        path = self._folder / CHECKPOINT
-        if not path.is_file():
+        state = read_checkpoint(self._folder, self.recipe, self._team.device, FREE)
+        if state is None:
             return False
         try:
-            state = torch.load(path, map_location=self._team.device, weights_only=True)
             self.student.load_state_dict(state["student"])
             self.averaged.load_state_dict(state["averaged"])
             self.head.load_state_dict(state["head"])
@@ -130,7 +131,7 @@ class Run:
             self.step = int(state["step"])
         except (KeyError, RuntimeError, ValueError) as error:
             mend = "Give the options that it began with, or another folder"
-            raise UnusableInputError(f"{path} belongs to a run of another kind", mend) from error
+            raise UnusableInputError(f"{self._folder} holds a run of another kind", mend) from error
         return True
 
     def train(self, report: Callable[[Progress], None]) -> Trunk:
@@ -237,8 +238,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
         }
-        torch.save(state, self._folder / f"{CHECKPOINT}.new")
-        (self._folder / f"{CHECKPOINT}.new").replace(self._folder / CHECKPOINT)
+        write_checkpoint(self._folder, state, self.recipe)
         with (self._folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**asdict(progress), "recipe": asdict(self.recipe)}) + "\n")
 

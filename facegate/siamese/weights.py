@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facegate.core.ports import Crops
 from facegate.errors import UnusableInputError
+from facegate.siamese.checkpoints import UNREADABLE
 from facegate.siamese.companion import Companion
 from facegate.siamese.networks import InvertedResidual, Trunk, fed_to
 from facegate.siamese.shapes import KNOWN, REID_0095, TrunkShape, accompanied_by
@@ -119,7 +120,7 @@ def load_start(path: Path, shape: TrunkShape = REID_0095) -> Trunk:
             state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
         trunk = Trunk(shape)
         trunk.load_state_dict(state)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (*UNREADABLE, BadZipFile) as error:
         raise UnusableInputError(
             f"{path} holds no weights for this trunk", "Give the .npz file of face-reidentification-retail-0095"
         ) from error
@@ -170,10 +171,7 @@ def load_checkpoint(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:
         known = (shape for shape in shapes if shape.crop == (shape.size if crop is None else int(crop)))
         trunk = next(trunk for trunk in map(Trunk, known) if trunk.state_dict().keys() == state.keys())
         trunk.load_state_dict(_widened(state))
-    except (
-        *(OSError, EOFError, StopIteration, ValueError, KeyError),
-        *(RuntimeError, AttributeError, TypeError, UnpicklingError),
-    ) as error:
+    except (*UNREADABLE, StopIteration) as error:
         raise UnusableInputError(f"{path} holds no weights for this trunk", "Give a model's network.pt") from error
     return trunk.eval()
 

@@ -231,7 +231,7 @@ class Enrollment:
         """
         slug = who.slug
         checked = self._suspected(slug, candidates, refused, force=force, replace=replace)
-        known = self._known(slug, checked, replace=replace)
+        fresh, known = self._told_apart(slug, checked, replace=replace)
         if not checked:
             return EnrollmentResult(slug, False, self.extractor.model, (), (), tuple(refused))  # noqa: FBT003
         done = self.storage.photos.enroll(
@@ -242,11 +242,10 @@ class Enrollment:
             replace=replace,
             champion=self.champion,
         )
-        accepted = tuple(
-            Accepted(one.name, one.quality, one.warnings) for one in _first_of_each(checked) if one.name not in known
-        )
+        accepted = tuple(Accepted(one.name, one.quality, one.warnings) for one in fresh)
+        passed_over = tuple(sorted({one.name for one in known}))
         return EnrollmentResult(
-            slug, done.is_new, self.extractor.model, accepted, tuple(sorted(known)), tuple(refused), done.replaced
+            slug, done.is_new, self.extractor.model, accepted, passed_over, tuple(refused), done.replaced
         )
 
     def _looked_at_again(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
@@ -315,16 +314,18 @@ class Enrollment:
             warnings = (f"enrolled although {short.sentence}",) if short else ()
             yield _Candidate(seen.name, NewPhoto(seen.digest, seen.kept, template, measured), seen.quality, warnings)
 
-    def _known(self, slug: str, checked: Sequence[_Candidate], *, replace: bool) -> set[str]:
-        """Return the names of photos whose very file is enrolled already, or was given twice."""
+    def _told_apart(
+        self, slug: str, checked: Sequence[_Candidate], *, replace: bool
+    ) -> tuple[list[_Candidate], list[_Candidate]]:
+        """Part the photos that are new from those whose very file is enrolled already, or was given before."""
         seen: set[str] = set()
-        known: set[str] = set()
+        fresh: list[_Candidate] = []
+        known: list[_Candidate] = []
         for one in checked:
             theirs = not replace and slug in self.storage.photos.owners_of(one.photo.digest)
-            if theirs or one.photo.digest in seen:
-                known.add(one.name)
+            (known if theirs or one.photo.digest in seen else fresh).append(one)
             seen.add(one.photo.digest)
-        return known
+        return fresh, known
 
     def _suspected(
         self, slug: str, candidates: Sequence[_Candidate], refused: list[Refused], *, force: bool, replace: bool
@@ -358,11 +359,6 @@ class Enrollment:
             return NEARLY_THE_SAME
         found = self.calibration.gallery_threshold(self.target_fmr, max(1, len(roster.references)))
         return found if found is not None else self.calibration.threshold(self.calibration.floor) or NEARLY_THE_SAME
-
-
-def _first_of_each(candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    """Return the first of the candidates of each file."""
-    return list({one.photo.digest: one for one in reversed(candidates)}.values())[::-1]
 
 
 def _name_of(given: Path | Picture) -> str:

@@ -57,7 +57,11 @@ def test_mixtures_are_made_of_training_people_only_once_and_the_same_again(tmp_p
     (tmp_path / "other").mkdir()
     mix_sources([bright], 40, tmp_path / "other", seed=5)
     assert np.array_equal(read_source(tmp_path / "other", MIXED).crops, first)
+    (tmp_path / f"{MIXED}.teacher.both.npy").write_bytes(b"what it said of the mixtures before")
+    before = np.array(mixed.crops)
     mix_sources([people], 40, tmp_path, seed=6)
+    assert not list(tmp_path.glob(f"{MIXED}.teacher*"))
+    assert np.array_equal(mixed.crops, before)  # who has them open sees them still
     assert not np.array_equal(read_source(tmp_path, MIXED).crops, first)
 
 

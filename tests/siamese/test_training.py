@@ -8,12 +8,13 @@ import torch
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
 from facegate.siamese.batches import Batches, Collection
+from facegate.siamese.checkpoints import CHECKPOINT, replacing
 from facegate.siamese.corpus import Source, held_out, labels_of, person_key, training_rows
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.shapes import BlockShape, TrunkShape
-from facegate.siamese.training import CHECKPOINT, LOG, Run
+from facegate.siamese.training import LOG, Run
 from facegate.siamese.weights import accompanied, fresh_trunk
 from tests.siamese.small_trunks import small_companion
 
@@ -168,7 +169,9 @@ def test_training_takes_the_loss_down(tmp_path):
 
 def test_held_out_people_are_held_out_under_every_spelling_and_never_trained_on():
     assert person_key("George_W_Bush") == person_key("george w bush") == "georgewbush"
-    names = [f"Person {chr(97 + n % 26)}{chr(97 + n // 26)}x" for n in range(600)]
+    assert person_key("london_001") != person_key("london_002")
+    names = [f"Person {chr(97 + n % 26)}{chr(97 + n // 26)}x" for n in range(300)]
+    names += [f"user_{n:03}" for n in range(300)]
     share = np.mean([held_out(name) for name in names])
     assert 0.1 < share < 0.2
     source = Source("s", np.zeros((600, 1, 1, 3), np.uint8), tuple(f"s/{name}/1.jpg" for name in names))
@@ -183,12 +186,41 @@ def test_a_run_without_any_loss_is_refused(tmp_path):
 
 def test_a_checkpoint_of_another_kind_of_run_is_not_gone_on_with(tmp_path):
     Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
-    with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):
+    with pytest.raises(UnusableInputError, match="holds a run of another kind"):
         Run(with_companion(), lesson(), RECIPE, tmp_path).resume()
     state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     torch.save({**state, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / CHECKPOINT)
-    with pytest.raises(UnusableInputError, match="belongs to a run of another kind"):
+    with pytest.raises(UnusableInputError, match="holds a run of another kind"):
         Run(start(), collection(), RECIPE, tmp_path).resume()
+
+
+def test_a_run_goes_on_only_by_the_recipe_that_it_began_with(tmp_path):
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
+    for other, differs in (
+        (replace(RECIPE, seed=1), "seed 20261126, not 1"),
+        (replace(RECIPE, steps=9), "steps 6, not 9"),
+    ):
+        with pytest.raises(UnusableInputError, match=differs):
+            Run(start(), collection(), other, tmp_path).resume()
+    assert Run(start(), collection(), replace(RECIPE, every=3, workers=0), tmp_path).resume()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 3000])
+def test_a_checkpoint_that_was_cut_off_is_one_line(tmp_path, kept):
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
+    file = tmp_path / CHECKPOINT
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(UnusableInputError, match="holds no checkpoint that can be read"):
+        Run(start(), collection(), RECIPE, tmp_path).resume()
+
+
+def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path):
+    file = tmp_path / "kept"
+    file.write_bytes(b"before")
+    with pytest.raises(TypeError), replacing(file) as path, path.open("w") as half:
+        json.dump({"half": object()}, half)
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("head", list(Head))

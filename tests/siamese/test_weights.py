@@ -81,8 +81,12 @@ def test_a_checkpoint_with_code_in_it_or_of_another_network_is_refused(tmp_path)
 
 def test_weights_of_another_network_are_refused(tmp_path):
     np.savez(tmp_path / "weights.npz", stem=np.zeros(3))
-    with pytest.raises(UnusableInputError, match="no weights for this trunk"):
-        load_start(tmp_path / "weights.npz", SMALL)
+    whole = (tmp_path / "weights.npz").read_bytes()
+    np.save(tmp_path / "plain.npy", np.zeros(3))
+    for content in (whole, whole[:-20], b"", (tmp_path / "plain.npy").read_bytes()):
+        (tmp_path / "weights.npz").write_bytes(content)
+        with pytest.raises(UnusableInputError, match="no weights for this trunk"):
+            load_start(tmp_path / "weights.npz", SMALL)
 
 
 def test_half_way_between_two_trunks_every_weight_is_the_mean():

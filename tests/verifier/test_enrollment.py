@@ -117,6 +117,14 @@ def test_the_same_file_is_passed_over_and_the_same_picture_saved_again_is_told(e
     assert "nearly the same as a photo that is enrolled" in again.warnings[0]
 
 
+def test_a_file_that_is_given_twice_is_enrolled_once_and_said_to_be(enrollment):
+    photo = ALICE.picture_path(0)
+    result = enrollment.enroll("alice", None, [photo, photo])
+    assert [one.photo for one in result.accepted] == [str(photo)]
+    assert result.known == (str(photo),)
+    assert len(references(enrollment)) == 1
+
+
 def test_the_odd_one_out_is_told(enrollment):
     enrollment.enroll("alice", None, [ALICE.picture_path(0), ALICE.picture_path(1)])
     result = enrollment.enroll("alice", None, [BOB.picture_path(0)])

@@ -14,6 +14,8 @@ from typing import Final
 
 import torch
 
+from facegate.errors import UnusableInputError
+from facegate.siamese.checkpoints import CHECKPOINT
 from facegate.siamese.oneshot.batches import BatchShape
 from facegate.siamese.oneshot.distortion import Distortion
 from facegate.siamese.oneshot.drawings import Drawings
@@ -95,7 +97,11 @@ def train(
         device: Where to compute.
         report: Told the stage's name and how it stands, at each checkpoint.
         moved: Told the stage's name, the step and its loss, at each step.
+
+    Raises:
+        UnusableInputError: There is a run in the folder that is not to be resumed, or is of another recipe.
     """
+    check(plan, out, resume=resume)
     before: OneShotTwins | None = None
     teacher: EmbeddingTwins | None = None
     held_out = 0.0
@@ -111,6 +117,16 @@ def train(
             teacher = run.averaged.eval()
         before = run.averaged
     return Trained(out / plan[-1].name / "network.npz", held_out)
+
+
+def check(plan: tuple[Stage, ...], out: Path, *, resume: bool) -> None:
+    """Refuse to train over a run, before anything is computed.
+
+    Raises:
+        UnusableInputError: There is a run in the folder that is not to be resumed.
+    """
+    if not resume and any((out / stage.name / CHECKPOINT).exists() for stage in plan):
+        raise UnusableInputError(f"{out} holds a run already", "Go on with it (--resume) or name another folder")
 
 
 def start(stage: str, before: OneShotTwins | None) -> OneShotTwins:

@@ -19,15 +19,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facegate.errors import UnusableInputError
 from facegate.siamese import losses
+from facegate.siamese.checkpoints import read_checkpoint, write_checkpoint
 from facegate.siamese.oneshot.batches import BatchShape, Drawn, Sampler, pair_cross_entropy, trial_cross_entropy
 from facegate.siamese.oneshot.distortion import Distortion, distort
 from facegate.siamese.oneshot.drawings import Drawings, Task, held_out_tasks
 from facegate.siamese.oneshot.networks import UNITS, EmbeddingTwins, OneShotTwins, PaperTwins, save_twins
 from facegate.siamese.oneshot.trials import Judge, evaluate
 
-CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"
+FREE: Final = ("steps",)
+"""What of a recipe may change under way: a run can be made longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,14 @@ class Progress:
 
 
 def split(drawings: Drawings, recipe: Recipe) -> tuple[Drawings, Drawings]:
-    """Return the drawings to learn from, and those of held-out alphabets, which the seed draws."""
+    """Return the drawings to learn from, and those of held-out alphabets, which the seed draws.
+
+    Raises:
+        UnusableInputError: There are no more alphabets than are held out.
+    """
+    if len(drawings.names) <= recipe.held_out:
+        what = f"{len(drawings.names)} alphabets leave none to learn from: {recipe.held_out} are held out"
+        raise UnusableInputError(what, "Give more alphabets, as omniglot.zip has them")
     order = np.random.default_rng(recipe.seed).permutation(len(drawings.names))
     held = np.isin(drawings.alphabets, order[: recipe.held_out])
     return drawings.of(~held), drawings.of(held)
@@ -140,16 +150,23 @@ class Run:
         self.step, self.best = 0, 0.0
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False if there is none."""
-        path = self._folder / CHECKPOINT
-        if not path.is_file():
+        """Go on from the folder's checkpoint; False if there is none.
+
+        Raises:
+            UnusableInputError: The checkpoint cannot be read, or is of another recipe or of a run of another kind.
+        """
+        state = read_checkpoint(self._folder, self.recipe, self._device, FREE)
+        if state is None:
             return False
-        state = torch.load(path, map_location=self._device, weights_only=True)
-        self.twins.load_state_dict(state["twins"])
-        self.averaged.load_state_dict(state["averaged"])
-        self._hint.load_state_dict(state["hint"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best = int(state["step"]), float(state["best"])
+        try:
+            self.twins.load_state_dict(state["twins"])
+            self.averaged.load_state_dict(state["averaged"])
+            self._hint.load_state_dict(state["hint"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.step, self.best = int(state["step"]), float(state["best"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            mend = "Give the options that it began with, or another folder"
+            raise UnusableInputError(f"{self._folder} holds a run of another kind", mend) from error
         return True
 
     def train(self, report: Callable[[Progress], None], moved: Callable[[int, float], None] | None = None) -> float:
@@ -273,8 +290,7 @@ class Run:
             "step": self.step,
             "best": self.best,
         }
-        torch.save(state, self._folder / f"{CHECKPOINT}.new")
-        (self._folder / f"{CHECKPOINT}.new").replace(self._folder / CHECKPOINT)
+        write_checkpoint(self._folder, state, self.recipe)
         with (self._folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**asdict(progress), "recipe": asdict(self.recipe)}) + "\n")
 

@@ -28,7 +28,7 @@ from facegate.core.frame import Pixels
 from facegate.core.ports import Crops
 from facegate.errors import NotReadyError, UnusableInputError
 from facegate.siamese.augment import place, plain
-from facegate.siamese.corpus import Source, held_out, person_key
+from facegate.siamese.corpus import Source, held_out, person_among
 from facegate.siamese.networks import Trunk
 from facegate.vision.view import Glimpse, Light, View, imitate
 
@@ -190,8 +190,8 @@ def gather(sources: Sequence[Source], trunk: str, extract: Extract, plan: Plan) 
     """
     draw = np.random.default_rng(plan.seed)
     people = photos_of(sources)
-    known = [photos for name, photos in people.items() if not held_out(name) and len(photos) > 1]
-    unknown = [photos for name, photos in people.items() if held_out(name)]
+    known = [photos for (name, _), photos in people.items() if not held_out(name) and len(photos) > 1]
+    unknown = [photos for (name, _), photos in people.items() if held_out(name)]
     if not known or not unknown:
         raise UnusableInputError("There are too few people for a cohort", "Give sources with held-out people in them")
     replay = [known[at] for at in draw.permutation(len(known))[: plan.replay]]
@@ -203,12 +203,12 @@ def gather(sources: Sequence[Source], trunk: str, extract: Extract, plan: Plan) 
     )
 
 
-def photos_of(sources: Sequence[Source]) -> dict[str, list[Pixels]]:
-    """Return each person's crops, one name in two sources being one person, as it must be where two count as two."""
-    found: dict[str, list[Pixels]] = defaultdict(list)
+def photos_of(sources: Sequence[Source]) -> dict[tuple[str, str], list[Pixels]]:
+    """Return each person's crops by who they are among all sources, sorted."""
+    found: dict[tuple[str, str], list[Pixels]] = defaultdict(list)
     for source in sources:
         for person, crop in zip(source.people, source.crops, strict=True):
-            found[person_key(person)].append(crop)
+            found[person_among(source, person)].append(crop)
     return dict(sorted(found.items()))
 
 

@@ -25,7 +25,7 @@ from facegate.siamese.tuning.cohort import CLEAN, LIGHTS, Strangers
 Features = NDArray[np.float32]
 
 MOST_PROBES: Final = 256
-"""Of the household in one batch."""
+"""Of the household in one batch; of more, every second or third one is taken, so fewer than twice as many."""
 MOST_USERS: Final = 64
 """Of the household in one batch; with more, each batch draws other ones."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from facegate.core.frame import Pixels
 from facegate.errors import UnusableInputError
 from facegate.siamese.augment import MARGIN
-from facegate.siamese.corpus import Source
+from facegate.siamese.corpus import Source, person_among
 from facegate.siamese.tuning.doorcam import KINDS, DoorCamera, door_camera
 from facegate.siamese.tuning.household import Household
 from facegate.vision.align import STORED
@@ -73,12 +73,10 @@ Person = Sequence[Pixels]
 
 def people_of(sources: Sequence[Source]) -> list[list[Pixels]]:
     """Return each person's crops with their border; one name in two sources is one person, a number is not."""
-    people: dict[str, list[Pixels]] = {}
+    people: dict[tuple[str, str], list[Pixels]] = {}
     for source in sources:
         for name, crop in zip(source.people, source.crops, strict=True):
-            letters = "".join(letter for letter in name.lower() if letter.isalpha())
-            numbered = any(letter.isdigit() for letter in name)
-            people.setdefault(f"{source.name}/{name}" if numbered else letters, []).append(crop)
+            people.setdefault(person_among(source, name), []).append(crop)
     return list(people.values())
 
 

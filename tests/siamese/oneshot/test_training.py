@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from facegate.commands import main as root
+from facegate.errors import UnusableInputError
+from facegate.siamese.checkpoints import CHECKPOINT
 from facegate.siamese.oneshot.batches import BatchShape, Sampler, pair_cross_entropy, trial_cross_entropy
 from facegate.siamese.oneshot.distortion import Distortion, affine_maps, distort
 from facegate.siamese.oneshot.drawings import Drawings
 from facegate.siamese.oneshot.networks import UNITS, EmbeddingTwins, PaperTwins
 from facegate.siamese.oneshot.recipe import stages, start
-from facegate.siamese.oneshot.training import CHECKPOINT, LOG, Recipe, Run, split
+from facegate.siamese.oneshot.training import LOG, Recipe, Run, split
 from tests.siamese.oneshot.handwriting import drawn, write_alphabets
 
 RECIPE = Recipe(
@@ -241,6 +243,20 @@ def test_the_command_trains_goes_on_and_says_how_it_did(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert "embedding 3: loss" in err
     assert "embedding 2: loss" not in err
+    written = (tmp_path / "out" / "embedding" / "network.npz").read_bytes()
+    assert root.run([*command, "--steps", "3"]) == 2
+    assert "holds a run already" in capfd.readouterr().err
+    assert root.run([*command, "--steps", "3", "--resume", "--seed", "1"]) == 2
+    assert "seed 20151103, not 1" in capfd.readouterr().err
+    assert (tmp_path / "out" / "embedding" / "network.npz").read_bytes() == written
+    (tmp_path / "out" / "turned" / CHECKPOINT).write_bytes(b"")
+    assert root.run([*command, "--steps", "3", "--resume"]) == 2
+    assert "holds no checkpoint that can be read" in capfd.readouterr().err
+
+
+def test_alphabets_of_which_all_would_be_held_out_are_refused():
+    with pytest.raises(UnusableInputError, match="leave none to learn from"):
+        split(drawings(alphabets=2), replace(RECIPE, held_out=2))
 
 
 def test_a_folder_without_drawings_is_one_line_and_code_2(tmp_path, capfd):
