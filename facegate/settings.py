@@ -1,9 +1,9 @@
 """The settings: one class, a section for each part, frozen, units in the names.
 
-Sources, the stronger first: command line, `FACEGATE_` variables (`FACEGATE_MQTT__HOST`), `facegate.toml`, the defaults
-below. The file is the one that `FACEGATE_CONFIG` names, else `./facegate.toml`, else `facegate.toml` in the user's
-configuration folder. Secrets come from files, never from a command line. What is not known is refused: a misspelled
-setting must not be silently without effect on a door.
+Sources, the stronger first: command line (`--set mqtt.host=lan`), `FACEGATE_` variables (`FACEGATE_MQTT__HOST`),
+`facegate.toml`, the defaults below. The file is the one that `FACEGATE_CONFIG` names, else `./facegate.toml`, else
+`facegate.toml` in the user's configuration folder. Secrets come from files, never from a command line. What is not
+known is refused: a misspelled setting must not be silently without effect on a door.
 """
 
 import os
@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from facegate.core.schedule import parse as parse_schedule
 from facegate.errors import UnusableInputError
+from facegate.overrides import merged
 
 CONFIG_VARIABLE: Final = "FACEGATE_CONFIG"
 #: Variables of ours that are no settings: the file's place, and what the tests demand.
@@ -276,7 +277,7 @@ def load_settings(**given: Any) -> Settings:
     """Read the settings from every source.
 
     Args:
-        given: What the command line gave, as top-level names to values or partial sections.
+        given: What an option says, as top-level names to values or partial sections; stronger than --set.
 
     Raises:
         UnusableInputError: A value cannot be used or a name is not known; the message names it.
@@ -286,7 +287,7 @@ def load_settings(**given: Any) -> Settings:
             f"{', '.join(unknown)}: no such setting", "See `facegate settings` for the names, then unset or rename it"
         )
     try:
-        return Settings(**given)
+        return Settings(**merged(given))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

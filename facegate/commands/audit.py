@@ -21,8 +21,8 @@ def family() -> None:
 
 
 @app.command()
-def checkpoint() -> None:
-    """Print the chain's signed head: kept elsewhere, it finds whoever writes the chain anew."""
+def checkpoint(as_json: AsJson = False) -> None:  # noqa: ARG001 - JSON either way
+    """Print the chain's signed head, JSON: kept elsewhere, it finds whoever writes the chain anew."""
     from facegate.storage import audit  # noqa: PLC0415 - `--help` needs no database
 
     with opened() as storage:

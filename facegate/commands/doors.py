@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facegate.commands import hours as hours_of
-from facegate.commands.output import print_json, print_table, say, warn
+from facegate.commands.output import answer, print_json, print_table, say, warn
 from facegate.commands.users import AsJson, opened
 from facegate.core.policy import EVERYONE, Door, Hours, Limits, Mode, Permission, User, closed, refusal
 from facegate.errors import UnusableInputError
@@ -133,11 +133,11 @@ def warn_of_nobody(storage: "Storage", groups: Sequence[str] | None) -> None:
 
 
 @app.command()
-def remove(door: Slug) -> None:
+def remove(door: Slug, as_json: AsJson = False) -> None:
     """Remove a door; its decisions stay."""
     with opened() as storage:
         storage.doors.remove(door)
-    say(f"{door} is removed")
+    answer({"removed": door}, f"{door} is removed", as_json=as_json)
 
 
 @app.command("test")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from facegate.commands.output import print_json, print_table, say
+from facegate.commands.output import answer, print_json, print_table
 from facegate.commands.users import AsJson, opened
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Groups of users.")
@@ -27,16 +27,16 @@ def list_groups(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def add(group: Group, users: Slugs) -> None:
+def add(group: Group, users: Slugs, as_json: AsJson = False) -> None:
     """Put users into a group."""
     with opened() as storage:
         storage.users.join(group, users)
-    say(f"{', '.join(users)} joined {group}")
+    answer({"group": group, "joined": users}, f"{', '.join(users)} joined {group}", as_json=as_json)
 
 
 @app.command()
-def remove(group: Group, users: Slugs) -> None:
+def remove(group: Group, users: Slugs, as_json: AsJson = False) -> None:
     """Take users out of a group."""
     with opened() as storage:
         storage.users.leave(group, users)
-    say(f"{', '.join(users)} left {group}")
+    answer({"group": group, "left": users}, f"{', '.join(users)} left {group}", as_json=as_json)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from facegate import __version__
+from facegate import __version__, overrides
 from facegate.commands.output import legible, ready_streams
 from facegate.errors import FacegateError
 
@@ -102,8 +102,13 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, over variables and file: --set mqtt.host=lan."),
+    ] = None,
 ) -> None:
     """Event-driven access control by face."""
+    overrides.note(assignments or ())
     if version:
         typer.echo(f"facegate {__version__}")
         raise typer.Exit

@@ -84,6 +84,14 @@ def print_json(document: Any) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def answer(document: Any, sentence: str, *, as_json: bool) -> None:
+    """Say what was done: as one JSON document, or in a sentence."""
+    if as_json:
+        print_json(document)
+    else:
+        say(sentence)
+
+
 def console(*, stderr: bool = False) -> "Console":
     """Return the console for people. Its width follows the terminal; a pipe gets plain text of 120 columns."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, and `--json` needs none of it

@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from facegate import overrides
 from facegate.commands.output import print_json, print_table, say
 from facegate.settings import CONFIG_VARIABLE, Section, Settings, config_file, load_settings
 
@@ -140,6 +141,8 @@ def _names_in(path: Path | None) -> set[tuple[str, ...]]:
 
 
 def _origin(name: tuple[str, ...], file_names: set[tuple[str, ...]]) -> str:
+    if any(name[: len(given)] == given for given, _ in _values(dict(overrides.noted()))):
+        return "command line"
     variable = "FACEGATE_" + "__".join(name).upper()
     present = {key.upper() for key in os.environ}
     if variable in present or any(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facegate.commands.output import print_json, print_table, say, warn
+from facegate.commands.output import answer, print_json, print_table, say, warn
 from facegate.core.decision import rfc3339
 from facegate.errors import RefusedError, UnusableInputError
 from facegate.settings import load_settings
@@ -125,17 +125,18 @@ def _rounded(quality: Any, name: str) -> str:
 
 
 @app.command()
-def suspend(user: Slug) -> None:
+def suspend(user: Slug, as_json: AsJson = False) -> None:
     """Let a user pass no door until they are restored."""
     with opened() as storage:
         storage.users.suspend(user)
-    say(f"{user} is suspended")
+    answer({"user": user, "state": "suspended"}, f"{user} is suspended", as_json=as_json)
 
 
 @app.command()
 def restore(
     user: Slug,
     until: Annotated[str | None, typer.Option("--until", help="Only until this moment (RFC 3339).")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a suspended or expired user pass again."""
     moment = parsed_moment(until) if until is not None else None
@@ -144,7 +145,8 @@ def restore(
         storage.users.restore(user)
         if moment is not None or state_of(person, datetime.now(UTC)) == "expired":
             storage.users.expire(user, moment)
-    say(f"{user} may pass again")
+        state = state_of(storage.users.find(user), datetime.now(UTC))
+    answer({"user": user, "state": state}, f"{user} may pass again", as_json=as_json)
 
 
 @app.command()

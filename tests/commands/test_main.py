@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from facegate.commands import main as root
 from facegate.errors import FacegateError, NotReadyError, RefusedError, UnusableInputError
@@ -90,6 +91,61 @@ def test_settings_tell_where_they_come_from(tmp_path):
     assert document["gate.queue"] == {"value": 7, "from": "file"}
     assert document["gate.margin"] == {"value": 0.2, "from": "environment"}
     assert document["gate.target_fmr"]["from"] == "default"
+
+
+def test_the_command_line_is_stronger_than_variables_and_file(tmp_path):
+    config = tmp_path / "facegate.toml"
+    config.write_text("[gate]\nqueue = 7\nmargin = 0.1\n")
+    given = ("gate.margin=0.3", "cameras.porch.go2rtc_src=porch", 'frigate.cameras={"a": "b"}')
+    words = [part for one in given for part in ("--set", one)]
+    done = facegate(*words, "settings", "--json", FACEGATE_CONFIG=str(config), FACEGATE_GATE__MARGIN="0.2")
+    document = json.loads(done.stdout)
+    assert document["gate.margin"] == {"value": 0.3, "from": "command line"}
+    assert document["gate.queue"] == {"value": 7, "from": "file"}
+    assert document["cameras.porch.go2rtc_src"] == {"value": "porch", "from": "command line"}
+    assert document["frigate.cameras.a"] == {"value": "b", "from": "command line"}
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (["gate.queue"], "sets nothing"),
+        (["gate..queue=1"], "sets nothing"),
+        (["gate.queues=1"], "Setting gate.queues"),
+        (["gate.queue=many"], "Setting gate.queue"),
+        (["gate=1", "gate.queue=1"], "contradicts another"),
+        (["frigate.cameras={"], "holds no JSON"),
+        (["database.url=postgresql://gate:secret@db/gate"], "would show a password"),
+    ],
+)
+def test_what_the_command_line_cannot_set_is_one_line_and_code_2(given, word, capsys):
+    assert root.run([part for one in given for part in ("--set", one)] + ["settings"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert word in err
+    assert "secret" not in err
+
+
+def test_what_one_call_sets_the_next_one_does_not_know(capsys):
+    assert root.run(["--set", "gate.queue=3", "settings", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gate.queue"]["value"] == 3
+    assert root.run(["settings", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gate.queue"]["from"] == "default"
+
+
+def leaves(command, path):
+    """Every command below a family, with its words."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, (*path, name))
+    if not hasattr(command, "commands"):
+        yield path, command
+
+
+def test_every_command_that_prints_a_result_prints_json():
+    group = typer.main.get_command(root.app)
+    known = [leaf for name in root.COMMANDS for leaf in leaves(group.get_command(None, name), (name,))]
+    assert len(known) > 40
+    assert [path for path, leaf in known if not any("--json" in option.opts for option in leaf.params)] == [("run",)]
 
 
 @pytest.mark.parametrize(
