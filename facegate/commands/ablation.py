@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import console, print_json, print_table
 from facegate.commands.training import NOTHING, Together, begun, default_workers, teachers
 from facegate.errors import UnusableInputError
@@ -28,7 +29,9 @@ def ablate(  # noqa: PLR0917 - typer passes options by name
     steps: Annotated[int, typer.Option("--steps", min=1, help="Batches of each row.")] = 500,
     people: Annotated[int, typer.Option("--people", min=2, help="People in a batch.")] = 64,
     together: Together = True,
-    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of batches and augmentation.")
+    ] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import print_json, say
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
@@ -19,7 +20,7 @@ def cohort(  # noqa: PLR0917 - typer passes options by name
     crops: Annotated[Path, typer.Option("--crops", help="Folder of aligned crops, kept.")],
     replay: Annotated[int | None, typer.Option("--replay", min=2, help="People to learn on.")] = None,
     outsiders: Annotated[int | None, typer.Option("--outsiders", min=2, help="People to check on.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of people and cameras.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of people and cameras.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write features of strangers beside a network: for fine-tuning, and for thresholds. No picture is written."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import console, print_json, say
 from facegate.errors import UnusableInputError
 
@@ -95,7 +96,7 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option(help="Keep the database, the annotated frames and a contact sheet in this folder.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws other scenes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Draws other scenes.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run the whole job on people who do not exist, and check it; leaves with 1 if anything is not as it must be."""

@@ -20,11 +20,11 @@ MOST_TILES: Final = 200
 """Of one contact sheet: 40 rows, 70 MB while it is drawn."""
 
 
-def checked_target_file(path: Path | None) -> None:
+def checked_target_file(path: Path | None, photos: "Sequence[Path]" = ()) -> None:
     """Refuse a picture that could not be written, before there is work done for it.
 
     Raises:
-        UnusableInputError: It is no picture's name, or its folder is not there.
+        UnusableInputError: It is no picture's name, its folder is not there, or it would be written over a photo.
     """
     if path is None:
         return
@@ -33,6 +33,8 @@ def checked_target_file(path: Path | None) -> None:
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise UnusableInputError(f"{path} cannot be written", "Name a file in a folder where you may write")
+    if path.exists() and any(photo.exists() and photo.samefile(path) for photo in photos):
+        raise UnusableInputError(f"{path} is one of the photos", "Name a new file for --annotate")
 
 
 def draw(path: Path, answers: "Sequence[tuple[Photo, str, bool]]", max_pixels: int, *, left_out: int = 0) -> None:

@@ -70,7 +70,7 @@ def pairs(  # noqa: PLR0917 - typer passes options by name
     if len(given) != 1:
         raise UnusableInputError(f"{len(given)} lists of pairs are named", "Name one: --pairs FILE.tsv")
     check_plot(plot)
-    listed = read_pairs(given[0], root)
+    listed = read_pairs(given[0], root, warn)
     reader = opened(model, size, mean, std, rgb=rgb, template=template)
     thresholds = [one.threshold(max_fmr) for one in reader.contestants]
     paths = list(dict.fromkeys(path for pair in listed for path in (pair.left, pair.right)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import print_json, print_table, say, warn
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
@@ -29,7 +30,7 @@ def finetune(  # noqa: PLR0917 - typer passes options by name
     pairs: Annotated[Path | None, typer.Option("--pairs", help="Pairs of good photos, of the folder before.")] = None,
     model: Annotated[str, typer.Option("--model", help="Name of a model; empty: the one in charge.")] = "",
     crops: Annotated[Path | None, typer.Option("--crops", help="Folder of aligned crops, kept.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of households and learning.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of households and learning.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fine-tune households drawn from people whom no network has seen, and count every candidate on unseen pictures."""

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from facegate import __version__, overrides
 from facegate.commands.output import legible, ready_streams
-from facegate.errors import FacegateError
+from facegate.errors import FacegateError, UnusableInputError
 
 CANNOT_WRITE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 #: What a file or folder that somebody named may be.
@@ -101,6 +101,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(
+    called: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
     assignments: Annotated[
         list[str] | None,
@@ -109,6 +110,10 @@ def root(
 ) -> None:
     """Event-driven access control by face."""
     overrides.note(assignments or ())
+    if assignments and called.invoked_subcommand is None:
+        raise UnusableInputError(
+            "--set needs a command that reads settings", "Name one: facegate --set mqtt.host=lan run"
+        )
     if version:
         typer.echo(f"facegate {__version__}")
         raise typer.Exit
@@ -146,16 +151,23 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - a way to end, a way out
             raise
         return fail("torch is not installed. Install facegate again: pip install facegate.", 3)
     except OSError as error:
-        if error.errno in CANNOT_USE and error.filename is not None:
-            return fail(
-                f"{error.filename} cannot be used: {error.strerror}. Name another place, or allow its use.",
-                2,
-            )
-        if error.errno not in CANNOT_WRITE:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail once more at the very end
-        return fail(f"What was to be printed cannot be written: {error.strerror}. Free some space.", 2)
+        return fail(unusable(error), 2)
     return result if isinstance(result, int) else 0
+
+
+def unusable(error: OSError) -> str:
+    """Say which file cannot be used, or that there is no room for what was to be printed.
+
+    Raises:
+        OSError: It is neither: our bug, with its traceback.
+    """
+    if error.errno not in CANNOT_USE | CANNOT_WRITE or (error.filename is None and error.errno in CANNOT_USE):
+        raise error
+    if error.filename is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left would fail once more at the very end
+        return f"What was to be printed cannot be written: {error.strerror}. Free some space."
+    mend = "Free some space" if error.errno in CANNOT_WRITE else "Allow its use"
+    return f"{error.filename} cannot be used: {error.strerror}. {mend}, or name another place."
 
 
 def fail(text: str, code: int) -> int:

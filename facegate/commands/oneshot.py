@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import console, print_json, print_table, say
 from facegate.errors import NotReadyError
 
@@ -26,7 +27,9 @@ def train_oneshot(  # noqa: PLR0917 - typer passes options by name
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Batches of each stage, if not the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split, batches and distortions.")] = 20151103,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the split, batches and distortions.")
+    ] = 20151103,
     threads: Threads = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     as_json: AsJson = False,

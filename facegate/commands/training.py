@@ -6,7 +6,7 @@ still. (The two dashes keep torchrun from reading our `--start` as one of its ow
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from facegate.commands import trained
+from facegate.commands.options import LARGEST_SEED
 from facegate.commands.output import console, warn
-from facegate.errors import UnusableInputError
+from facegate.errors import NotReadyError, UnusableInputError
 from facegate.settings import load_settings
 
 if TYPE_CHECKING:
-    from facegate.core.ports import FaceDetector
+    from facegate.core.comparison import Templates
+    from facegate.core.ports import Crops, FaceDetector
     from facegate.siamese.networks import Trunk
     from facegate.siamese.plan import Recipe
     from facegate.siamese.processes import Team
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from facegate.siamese.sface import Chain
     from facegate.siamese.teaching import Teacher
     from facegate.siamese.training import Progress
+    from facegate.verifier.extractor import OnnxExtractor
 
 LOSSES = {"contrastive": "contrastive", "teacher": "anchor", "relations": "relations"}
 """What `--without` calls the losses, and their names in the recipe."""
@@ -70,7 +73,8 @@ def train(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=2, help="Pictures of each.")] = 2,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0.0, help="Highest learning rate; 5e-4, of a start alone 1e-3.")
+        float | None,
+        typer.Option("--rate", min=0.0, max=1.0, help="Highest learning rate; 5e-4, of a start alone 1e-3."),
     ] = None,
     frozen: Annotated[
         int | None, typer.Option("--frozen", min=0, max=26, help="First layers that stay; 3, of a start's blocks 2.")
@@ -89,7 +93,9 @@ def train(  # noqa: PLR0917 - typer passes options by name
         float, typer.Option("--person", min=0.0, max=1.0, help="Targets: share of the person's mean.")
     ] = 0.0,
     mixtures: Annotated[float, typer.Option("--mixtures", min=0.0, help="Mixtures of two faces, a photo.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of batches and augmentation.")] = 20261126,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of batches and augmentation.")
+    ] = 20261126,
     threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads of torch, a process.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Augmenting processes, each.")] = None,
     bf16: Annotated[bool | None, typer.Option("--bf16/--float32", help="Default: bf16 where hardware has it.")] = None,
@@ -108,9 +114,11 @@ def train(  # noqa: PLR0917 - typer passes options by name
     from facegate.siamese.processes import bf16_pays, require_compiler, team  # noqa: PLC0415
     from facegate.siamese.sface import read_sface  # noqa: PLC0415
     from facegate.siamese.weights import alone  # noqa: PLC0415
+    from facegate.verifier.foreign.importing import check_name  # noqa: PLC0415
     from facegate.vision.detect import YuNetDetector  # noqa: PLC0415
 
     use_threads(threads)
+    check_name(name)
     began, left_out = time.monotonic(), losses_left_out(without or ())
     as_usual = start_teaches and teacher_weight == 1
     require_one_way(start, companion, teacher or (), frozen, share, anew=anew, default_teaching=as_usual)
@@ -264,7 +272,7 @@ def begun(start: str, seed: int, *, goes_on: bool = False) -> "Trunk":
         goes_on: One with a companion will do: that goes on learning.
 
     Raises:
-        UnusableInputError: The file holds none, or one with a companion where none is to learn.
+        UnusableInputError: The file holds none, none that are numbers, or one with a companion where none is to learn.
     """
     from facegate.siamese.export import read_onnx  # noqa: PLC0415
     from facegate.siamese.weights import fresh_trunk, load_checkpoint, load_start  # noqa: PLC0415
@@ -273,6 +281,8 @@ def begun(start: str, seed: int, *, goes_on: bool = False) -> "Trunk":
         return fresh_trunk(seed=seed)
     readers = {".onnx": read_onnx, ".pt": load_checkpoint}
     trunk = readers.get(Path(start).suffix, load_start)(Path(start))
+    if not all(bool(value.isfinite().all()) for value in trunk.state_dict().values()):
+        raise UnusableInputError(f"{start} holds weights that are no numbers", "Give another start")
     if trunk.companion is not None and not goes_on:
         raise UnusableInputError(f"{start} has a companion already", "Give --companion, too, or a start without one")
     return trunk
@@ -308,9 +318,25 @@ def teachers(
         if not path.is_file():
             raise UnusableInputError(f"There is no {path}", "Name SFace's ONNX file")
         small, large = InputContract(112, "arcface", rgb=True), InputContract(128, "reid-0095")
-        extractor = OnnxExtractor(path, model=path.stem, contract=large, threads=threads)
-        contract = small if small.size in extractor.input_shape else large
-        extractor = OnnxExtractor(path, model=path.stem, contract=contract, threads=threads)
+        try:
+            extractor = OnnxExtractor(path, model=path.stem, contract=large, threads=threads)
+            contract = small if small.size in extractor.input_shape else large
+            extractor = OnnxExtractor(path, model=path.stem, contract=contract, threads=threads)
+        except NotReadyError as error:  # so it is of a model that was installed; this file somebody named
+            raise UnusableInputError(f"{path} cannot teach: {error.what}", "Name SFace's ONNX file") from error
         name, counts = f"{path.stem}@{digest_of(path)[:12]}", weight if path in others else 1.0
-        known.append(Teacher(extractor.extract, contract.alignment, name, counts))
+        known.append(Teacher(asked(extractor, path), contract.alignment, name, counts))
     return known
+
+
+def asked(extractor: "OnnxExtractor", path: Path) -> "Callable[[Crops], Templates]":
+    """Return how a teacher is asked: one that says nothing of a face is told as the file that somebody named."""
+    from facegate.verifier.extractor import NoDirectionError  # noqa: PLC0415
+
+    def extract(crops: "Crops") -> "Templates":
+        try:
+            return extractor.extract(crops)
+        except NoDirectionError as error:
+            raise UnusableInputError(f"{path} cannot teach: {error}", "Give another network") from error
+
+    return extract

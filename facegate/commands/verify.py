@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facegate.commands.output import print_json, print_table, say
+from facegate.commands.output import print_json, print_table, say, warn
 from facegate.errors import UnusableInputError
 from facegate.settings import load_settings
 
@@ -37,12 +37,15 @@ def verify(  # noqa: PLR0917 - typer passes options by name
 
     settings = load_settings()
     target = settings.gate.target_fmr if fmr is None else checked_target(fmr)
-    checked_target_file(annotate)
+    checked_target_file(annotate, (left, right))
     model, reader = open_reader(settings, model_name)
     threshold = supported_threshold(model.calibration, target, 1, mend="Ask for a higher one: --fmr or gate.target_fmr")
     one, other = (with_face(reader.read(path)) for path in (left, right))
     if one.template is None or other.template is None:
         raise UnusableInputError("a photo without a template", "Take another photo")  # pragma: no cover - with_face
+    for photo in (one, other):
+        if photo.faces > 1:
+            warn(f"{photo.path} shows {photo.faces} faces; the large one near the middle is compared")
     alike = score(one.template, other.template)
     rate = model.calibration.fmr(alike)
     same = alike >= threshold
@@ -51,7 +54,15 @@ def verify(  # noqa: PLR0917 - typer passes options by name
         draw(annotate, [(photo, verdict, same) for photo in (one, other)], settings.vision.max_pixels)
     if as_json:
         print_json(
-            {"same": same, "score": alike, "threshold": threshold, "target_fmr": target, "fmr": rate, "model": model.id}
+            {
+                "same": same,
+                "score": alike,
+                "threshold": threshold,
+                "target_fmr": target,
+                "fmr": rate,
+                "model": model.id,
+                "faces": [one.faces, other.faces],
+            }
         )
     else:
         say(f"{verdict} (FMR at most {target:g}); {strangers(rate)}")
@@ -78,7 +89,7 @@ def identify(
 
     settings = load_settings()
     paths = [photo for path in photos for photo in photos_under(path)]
-    checked_target_file(annotate)
+    checked_target_file(annotate, paths)
     model, reader = open_reader(settings, model_name)
     with open_storage(settings) as storage:
         roster, coverage = storage.gallery.roster(model.id), storage.gallery.coverage(model.id)

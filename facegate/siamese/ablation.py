@@ -4,6 +4,7 @@ All rows share crops, teachers' templates, seed and steps, and are judged on the
 those of a source that was left out too. A row that is finished is kept and not run again; one that was cut goes on.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from facegate.errors import UnusableInputError
 from facegate.siamese.batches import Collection
 from facegate.siamese.checkpoints import replacing
 from facegate.siamese.companion import Companion
-from facegate.siamese.corpus import Source
+from facegate.siamese.corpus import Source, digest_of_sources
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import ITSELF, Recipe
@@ -28,6 +29,7 @@ from facegate.siamese.recipe import (
     beginning,
     collected,
     companion_of,
+    digest_of_chain,
     faces_of,
     mixtures,
     opened,
@@ -170,12 +172,13 @@ def ablate(
     team.wait()
     sources, _ = opened(place)
     lessons = (*sources, *mixtures(place, plan))
-    start, faces = start.to(team.device), faces_of(sources, plan.seed)
+    faces = faces_of(sources, plan.seed)
+    basis, start = basis_of(start, chain, faces, sources), start.to(team.device)
     companion = companion_of(chain, faces, place.folder, team, say)
     if team.leads:
-        yield figures_of(START, start, sources, plan, place.folder)
+        yield figures_of(START, start, sources, plan, folder=place.folder, basis=basis)
         untrained = balanced(beginning(start, plan, companion), faces)
-        yield figures_of(UNTRAINED, untrained.to(team.device), sources, plan, place.folder)
+        yield figures_of(UNTRAINED, untrained.to(team.device), sources, plan, folder=place.folder, basis=basis)
     for name in chosen or rows:
         row, trunk = rows[name], start
         if not (place.folder / name / FIGURES).is_file():
@@ -186,7 +189,7 @@ def ablate(
             run.resume()
             trunk = balanced(run.train(partial(report, name)), faces)
         if team.leads:
-            yield figures_of(name, trunk, sources, row.recipe, place.folder)
+            yield figures_of(name, trunk, sources, row.recipe, folder=place.folder, basis=basis)
         team.wait()
 
 
@@ -208,21 +211,36 @@ def collection_of(
     return replace(every, weights=every.weights * np.array([source.name != row.without for source in sources]))
 
 
-def figures_of(row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe, folder: Path) -> Figures:
+def basis_of(start: Trunk, chain: Chain, faces: Crops, sources: Sequence[Source]) -> str:
+    """Return what all rows begin with and learn from in twelve digits: start, SFace and photos."""
+    digest = hashlib.sha256(f"{digest_of_sources(sources)}/{digest_of_chain(chain, faces)}".encode())
+    for value in start.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def figures_of(
+    row: str, trunk: Trunk, sources: Sequence[Source], recipe: Recipe, *, folder: Path, basis: str
+) -> Figures:
     """Return a row's figures: those that were kept, or measured now and kept.
 
     Raises:
-        UnusableInputError: What was kept came of another recipe.
+        UnusableInputError: What was kept came of another recipe, start or photos, or cannot be read.
     """
     file, decided = folder / row / FIGURES, json.loads(json.dumps(asdict(recipe)))
     if file.is_file():
-        kept = json.loads(file.read_text("utf-8"))
-        if kept.get("recipe") != decided:
-            raise UnusableInputError(f"{file} holds figures of another recipe", "Name another folder (--out)")
-        return Figures(kept["row"], kept["plain"], kept["masked"], kept["door"])
+        try:
+            kept = json.loads(file.read_text("utf-8"))
+            found = Figures(kept["row"], kept["plain"], kept["masked"], kept["door"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnusableInputError(f"{file} cannot be read", "Delete it, and the row is judged anew") from error
+        if kept.get("recipe") != decided or kept.get("basis") != basis:
+            what = f"{file} holds figures of another recipe, another start or other photos"
+            raise UnusableInputError(what, "Name another folder (--out)")
+        return found
     seen = judged(trunk, 1.0, sources, recipe.seed)
     figures = Figures(row, *seen.views)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as path:
-        path.write_text(json.dumps({**figures.to_json(), "recipe": decided}, indent=1), "utf-8")
+        path.write_text(json.dumps({**figures.to_json(), "recipe": decided, "basis": basis}, indent=1), "utf-8")
     return figures

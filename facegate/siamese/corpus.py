@@ -88,19 +88,17 @@ def align_source(
         How many photos had no face that was found, or could not be read.
 
     Raises:
-        UnusableInputError: The source has no photo with a face, or was aligned to crops of another size.
+        UnusableInputError: The source has no photo with a face, or what lies there are crops of another size or of
+            other photos.
     """
     listing = crops / f"{name}.json"
-    if listing.is_file():
-        side = read_source(crops, name).crops.shape[1]
-        if side != STORED.size:
-            mend = "They are of another state of facegate: delete that folder, and they are made again"
-            raise UnusableInputError(f"{crops} holds crops of {name} of {side} pixels, not {STORED.size}", mend)
-        return missed_in(crops, name)
     photos = sorted(path for path in (data / name).rglob("*") if path.suffix.lower() in PHOTOS)
+    if listing.is_file():
+        _require_crops_of(photos, data, crops, name)
+        return missed_in(crops, name)
     found: list[tuple[Path, Pixels]] = []
     with ThreadPoolExecutor(threads) as pool:  # OpenCV works outside the interpreter's lock
-        for number, crop in enumerate(pool.map(lambda path: wide_crop(cv2.imread(str(path)), detector), photos), 1):
+        for number, crop in enumerate(pool.map(lambda path: wide_crop(picture_in(path), detector), photos), 1):
             if crop is not None:
                 found.append((photos[number - 1], crop))
             if tell is not None and number % TELL_EVERY == 0:
@@ -114,6 +112,29 @@ def align_source(
     with replacing(listing) as path:  # last: with it the source is whole
         path.write_text(json.dumps({"names": names, "missed": len(photos) - len(found)}), "utf-8")
     return len(photos) - len(found)
+
+
+def _require_crops_of(photos: Sequence[Path], data: Path, crops: Path, name: str) -> None:
+    """Refuse crops that are not those of these photos.
+
+    Raises:
+        UnusableInputError: They are of another size, or of other photos.
+    """
+    source = read_source(crops, name)
+    mend = f"Name another folder (--crops), or delete {name}.* in this one, and they are made again"
+    if (side := source.crops.shape[1]) != STORED.size:
+        raise UnusableInputError(f"{crops} holds crops of {name} of {side} pixels, not {STORED.size}", mend)
+    there = {str(path.relative_to(data)) for path in photos}
+    if not there.issuperset(source.paths) or len(there) != len(source.paths) + missed_in(crops, name):
+        raise UnusableInputError(f"{crops} holds crops of other photos of {name} than {data / name} does", mend)
+
+
+def picture_in(path: Path) -> Any:
+    """Return what OpenCV reads of a file, or None: no picture, or one larger than it takes."""
+    try:
+        return cv2.imread(str(path))
+    except cv2.error:
+        return None
 
 
 def missed_in(crops: Path, name: str) -> int:
@@ -168,6 +189,12 @@ def held_out(name: str) -> bool:
 def is_held_out(source: Source) -> NDArray[np.bool_]:
     """Tell of each crop whether its person is kept from training; mixtures show training people only."""
     return np.array([source.name != MIXED and held_out(person) for person in source.people], np.bool_)
+
+
+def digest_of_sources(sources: Iterable[Source]) -> str:
+    """Return what tells these sources from others, in twelve digits: their names and their photos'."""
+    named = json.dumps([[source.name, *source.paths] for source in sources])
+    return hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def labels_of(sources: Sequence[Source]) -> Labels:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from facegate.errors import UnusableInputError
+from facegate.siamese.checkpoints import replacing
 from facegate.siamese.companion import Companion, WholeConv
 from facegate.siamese.graph import COMPANION, Graph, fill_companion
 from facegate.siamese.networks import Trunk
@@ -72,7 +73,8 @@ def _write(graph: Graph, crop: int, outputs: Sequence[Any], path: Path) -> None:
         producer_name="facegate",
     )
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    with replacing(path) as fresh:
+        fresh.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def read_onnx(path: Path, shapes: Sequence[TrunkShape] = KNOWN) -> Trunk:

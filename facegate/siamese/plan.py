@@ -1,8 +1,10 @@
 """What decides a training run, in one place, so that it can be written beside what came out."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from facegate.errors import UnusableInputError
 from facegate.siamese.losses import Head
 
 
@@ -75,6 +77,16 @@ class Recipe:
     every: int = 100
     look_every: int = 0
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number.
+
+        Raises:
+            UnusableInputError: Something is not.
+        """
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UnusableInputError(f"{name} is {value}", "Give a number")
 
 
 ITSELF: Final = replace(Recipe(), companion=False, frozen=2, steps=7000, people=64, rate=1e-3)

@@ -70,8 +70,16 @@ class Team:
 
 @contextmanager
 def team() -> Iterator[Team]:
-    """Join the processes that `torchrun` started, or be alone; on a GPU of one's own where there is one."""
-    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    """Join the processes that `torchrun` started, or be alone; on a GPU of one's own where there is one.
+
+    Raises:
+        UnusableInputError: The environment speaks of several processes, and not as `torchrun` does.
+    """
+    mend = "Start several processes with torchrun, or unset WORLD_SIZE"
+    try:
+        size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    except ValueError as error:
+        raise UnusableInputError("WORLD_SIZE or LOCAL_RANK is no number", mend) from error
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", local % max(1, torch.cuda.device_count())) if gpu else torch.device("cpu")
     if gpu:
@@ -81,7 +89,10 @@ def team() -> Iterator[Team]:
     if size == 1:
         yield Team(device=device)
         return
-    distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
+    try:
+        distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        raise UnusableInputError(f"The {size} processes do not find each other", mend) from error
     try:
         yield Team(distributed.get_rank(), size, device)
     finally:

@@ -200,14 +200,14 @@ def companion_of(chain: Chain, faces: Crops, folder: Path, team: Team, say: Say)
     Raises:
         UnusableInputError: What was made cannot be read.
     """
-    file = folder / f"{COMPANION}-{_digest_of(chain, faces)}.pt"
+    file = folder / f"{COMPANION}-{digest_of_chain(chain, faces)}.pt"
     if team.leads and not file.is_file():
         say("making a companion of SFace")
         folder.mkdir(parents=True, exist_ok=True)
         crops = torch.from_numpy(faces.transpose(0, 3, 1, 2).astype(np.float32))
         made = quickened(chain, crops).state_dict()
-        with replacing(file) as path:
-            torch.save(made, path)
+        with replacing(file) as path, path.open("wb") as opened_file:
+            torch.save(made, opened_file)
     team.wait()
     companion = Companion(chain.shape)
     try:
@@ -217,7 +217,7 @@ def companion_of(chain: Chain, faces: Crops, folder: Path, team: Team, say: Say)
     return companion.eval()
 
 
-def _digest_of(chain: Chain, faces: Crops) -> str:
+def digest_of_chain(chain: Chain, faces: Crops) -> str:
     """Return what a companion hangs on in twelve digits: another network or other faces make another one."""
     digest = hashlib.sha256(faces.tobytes())
     for weights in (chain.weight, chain.bias, *(layer.weight for layer in chain.layers)):

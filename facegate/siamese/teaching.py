@@ -99,10 +99,9 @@ def towards_person(targets: Templates, people: NDArray[np.int64], share: float) 
 def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
     """Return a teacher's templates of a source's crops, float32 (n, d); asked once, if the teacher has a name."""
     file = keep / f"{source.name}.{teacher.name}.both.npy"
-    if teacher.name and file.is_file():
-        kept = np.asarray(np.load(file, allow_pickle=False), np.float32)
-        if len(kept) == len(source.paths):
-            return kept
+    kept = _kept(file) if teacher.name else None
+    if kept is not None and len(kept) == len(source.paths):
+        return kept
     said = np.concatenate(
         [teacher.extract(seen) + teacher.extract(seen[:, :, ::-1]) for seen in blocks(source, teacher.alignment)]
     )
@@ -111,6 +110,14 @@ def said_of(source: Source, teacher: Teacher, keep: Path) -> Templates:
         with replacing(file) as path:
             np.save(path, said)
     return said
+
+
+def _kept(file: Path) -> Templates | None:
+    """Return what was kept of a teacher's answers, or None: nothing, or not all of it."""
+    try:
+        return np.asarray(np.load(file, allow_pickle=False), np.float32)
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def blocks(source: Source, alignment: Alignment) -> Iterator[Crops]:

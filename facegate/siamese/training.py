@@ -29,6 +29,7 @@ from facegate.errors import UnusableInputError
 from facegate.siamese import losses
 from facegate.siamese.batches import Batch, Batches, Collection
 from facegate.siamese.checkpoints import read_checkpoint, write_checkpoint
+from facegate.siamese.corpus import digest_of_sources
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
@@ -93,7 +94,7 @@ class Run:
             UnusableInputError: Nothing is to be learnt, or a batch cannot be shared among the processes.
         """
         self.recipe, self._collection, self._folder, self._team = recipe, collection, folder, team or Team()
-        self._look = look
+        self._look, self._lessons = look, digest_of_sources(collection.sources)
         if recipe.people * recipe.pictures % self._team.size:
             what = f"{self._team.size} processes cannot share a batch of {recipe.people * recipe.pictures} pictures"
             raise UnusableInputError(what, "Start as many as divide it")
@@ -120,7 +121,7 @@ class Run:
         Raises:
             UnusableInputError: The checkpoint cannot be read, or is of another recipe or of a run of another kind.
         """
-        state = read_checkpoint(self._folder, self.recipe, self._team.device, FREE)
+        state = read_checkpoint(self._folder, self.recipe, self._lessons, self._team.device, FREE)
         if state is None:
             return False
         try:
@@ -169,6 +170,9 @@ class Run:
 
     def _tell(self, means: Sequence[float], speed: float, report: Callable[[Progress], None]) -> None:
         """Write a checkpoint and report, with a look at held-out people where it is time for one."""
+        if not all(map(math.isfinite, means)):
+            what = f"At step {self.step} the loss is no number any more: training has come apart"
+            raise UnusableInputError(what, "Begin anew in another folder, with a lower --rate")
         contrastive, anchored, related, heading = means
         progress = Progress(self.step, self._rate(), contrastive, anchored, related, heading, speed)
         every = self.recipe.look_every
@@ -238,7 +242,7 @@ class Run:
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
         }
-        write_checkpoint(self._folder, state, self.recipe)
+        write_checkpoint(self._folder, state, self.recipe, self._lessons)
         with (self._folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**asdict(progress), "recipe": asdict(self.recipe)}) + "\n")
 

@@ -102,6 +102,15 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(album, caps
         assert (told.out, told.err.count("\n")) == ("", 1)
 
 
+def test_a_photo_is_never_drawn_over(album, capsys):
+    photo = next(path for path in sorted(album.rglob("*.png")))
+    before = photo.read_bytes()
+    for words in (["identify", str(album)], ["verify", str(photo), str(photo)]):
+        assert run([*words, "--annotate", str(photo)]) == 2
+        assert "is one of the photos" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+
+
 def test_a_picture_that_fails_to_be_written_gives_its_line_and_no_answer(album, capsys):
     first, third = (str(people()[0].picture_path(number)) for number in (0, 3))
     for command in (["verify", first, third], ["identify", str(album)]):

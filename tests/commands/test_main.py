@@ -1,5 +1,6 @@
 import importlib
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,7 @@ def test_the_command_line_is_stronger_than_variables_and_file(tmp_path):
     ("given", "word"),
     [
         (["gate.queue"], "sets nothing"),
+        (["gate.queue="], "Setting gate.queue"),
         (["gate..queue=1"], "sets nothing"),
         (["gate.queues=1"], "Setting gate.queues"),
         (["gate.queue=many"], "Setting gate.queue"),
@@ -124,6 +126,25 @@ def test_what_the_command_line_cannot_set_is_one_line_and_code_2(given, word, ca
     assert (out, err.count("\n")) == ("", 1)
     assert word in err
     assert "secret" not in err
+
+
+def test_a_setting_without_a_command_is_one_line(capsys):
+    assert root.run(["--set", "gate.queue=3"]) == 2
+    assert "needs a command" in capsys.readouterr().err
+
+
+def test_a_full_disk_behind_a_file_is_told_as_the_file(tmp_path):
+    from facegate.verifier.files import replace_file
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="large") as raised:
+            replace_file(tmp_path / "plot.png", bytes(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"{tmp_path / 'plot.png'} cannot be used" in root.unusable(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_one_call_sets_the_next_one_does_not_know(capsys):

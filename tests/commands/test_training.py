@@ -134,6 +134,9 @@ def test_compiling_without_a_compiler_leaves_with_2_and_one_line(data, tmp_path,
 
 def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data, tmp_path, capsys):
     common = ["models", "train", "--data", str(data), "--out", str(tmp_path / "run"), "--threads", "1"]
+    nothing = {name: np.full(value.shape, np.nan) for name, value in fresh_trunk().state_dict().items()}
+    broken = tmp_path / "broken.npz"
+    np.savez(broken, **nothing)
     for options in (
         ["--start", "nowhere.npz"],
         ["--start", "nowhere.onnx"],
@@ -149,6 +152,13 @@ def test_what_cannot_be_trained_leaves_with_2_and_one_line_before_any_work(data,
         ["--start", "none", "--frozen", "16"],
         ["--start", "none", "--companion-anew"],
         ["--start", "none", "--share", "1.2"],
+        ["--start", "none", "--seed", "-1"],
+        ["--start", "none", "--seed", str(2**64)],
+        ["--start", "none", "--rate", "inf"],
+        ["--start", "none", "--name", "../elsewhere"],
+        ["--start", "none", "--name", ""],
+        ["--start", str(broken)],
+        ["--start", "none", "--teacher", str(broken)],
     ):
         assert run([*common, *options]) == 2, options
         told = capsys.readouterr()

@@ -1,5 +1,7 @@
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 from facegate.commands.main import run
@@ -36,6 +38,15 @@ def test_two_photos_of_one_person_leave_with_0_and_of_two_with_1(capsys):
     assert not said(capsys)["same"]
     assert run(["verify", photo(0, 0), photo(0, 3)]) == 0
     assert "one stranger in" in capsys.readouterr().out
+
+
+def test_a_photo_of_several_people_says_how_many_and_whom_it_takes(tmp_path, capsys):
+    both = tmp_path / "both.jpg"
+    cv2.imwrite(str(both), np.hstack([people()[0].picture(0), people()[1].picture(0)]))
+    run(["verify", str(both), photo(0, 3), "--json"])
+    out, err = capsys.readouterr()
+    assert json.loads(out)["faces"] == [2, 1]
+    assert "shows 2 faces; the large one near the middle is compared" in err
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])

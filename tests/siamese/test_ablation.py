@@ -1,10 +1,11 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from facegate.errors import UnusableInputError
-from facegate.siamese.ablation import START, UNTRAINED, Row, ablate, collection_of, rows_of
+from facegate.siamese.ablation import FIGURES, START, UNTRAINED, Row, ablate, collection_of, rows_of
 from facegate.siamese.corpus import Source
 from facegate.siamese.losses import Head
 from facegate.siamese.plan import ITSELF, Recipe
@@ -67,12 +68,12 @@ def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixtu
     trunk, trained, both = start(), [], replace(PLAN, companion=True)
     teacher = Teacher(lambda crops: templates_of(trunk, crops), ALIGNMENT)
 
-    def rows(*names, plan=both):
+    def rows(*names, plan=both, begun=trunk):
         return list(
             ablate(
                 Place(data, tmp_path),
                 names,
-                start=trunk,
+                start=begun,
                 teachers=[teacher, Teacher(lambda crops: short(templates_of(trunk, crops)), ALIGNMENT)],
                 detector=YuNetDetector(),
                 plan=plan,
@@ -90,5 +91,12 @@ def test_rows_are_run_judged_and_kept(data, tmp_path):  # noqa: F811 - the fixtu
     assert len(trained) == 4  # nothing was run again
     with pytest.raises(UnusableInputError, match="holds figures of another recipe"):
         rows("recipe", plan=replace(both, rate=1e-4))
+    other = copy.deepcopy(trunk)
+    other.embed.weight.data *= 1.1
+    with pytest.raises(UnusableInputError, match="another start or other photos"):
+        rows("recipe", begun=other)
+    (tmp_path / "random-start" / FIGURES).write_text('{"row": "random-start", ')
+    with pytest.raises(UnusableInputError, match="cannot be read"):
+        rows("recipe", "random-start")
     with pytest.raises(UnusableInputError, match="There is no row everything"):
         rows("everything")

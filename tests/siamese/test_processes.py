@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facegate.errors import UnusableInputError
+from facegate.siamese import processes
 from facegate.siamese.batches import Batches
 from facegate.siamese.processes import Team
 from facegate.siamese.training import Run
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def trained(folder, head, processes):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+def trained(folder, head, count):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [*command, str(SCRIPT), str(folder), head],
@@ -31,7 +32,7 @@ def trained(folder, head, processes):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [dict(np.load(folder / f"weights{processes}-{rank}.npz")) for rank in range(processes)]
+    return [dict(np.load(folder / f"weights{count}-{rank}.npz")) for rank in range(count)]
 
 
 @pytest.mark.parametrize("head", ["none", "arcface"])
@@ -56,6 +57,16 @@ def test_each_process_augments_its_own_part_and_knows_the_labels_of_all():
     assert torch.equal(together, whole.crops[order])
     assert torch.equal(parts[0].people, whole.people[order])
     assert torch.equal(parts[1].targets, whole.targets[order])
+
+
+@pytest.mark.parametrize("given", [{"WORLD_SIZE": "two"}, {"WORLD_SIZE": "2"}, {"LOCAL_RANK": "first"}])
+def test_an_environment_that_torchrun_did_not_make_is_one_line(monkeypatch, given):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnusableInputError, match="torchrun"), processes.team():
+        pass
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

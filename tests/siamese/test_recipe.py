@@ -1,5 +1,8 @@
+import functools
 import json
 import shutil
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +39,20 @@ from tests.siamese.small_trunks import SHORT, small_chain, small_companion
 
 TINY = TrunkShape(128, 8, tuple(BlockShape(8, 16, 8, 2, 4) for _ in range(3)), 16, 24)
 PLAN = Recipe(steps=2, people=4, pictures=2, every=1, companion=False, together=False, frozen=1, bf16=False)
+
+
+def png_chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+HUGE = b"\x89PNG\r\n\x1a\n" + b"".join(
+    (
+        png_chunk(b"IHDR", struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)),
+        png_chunk(b"IDAT", zlib.compress(b"")),
+        png_chunk(b"IEND", b""),
+    )
+)
+"""A picture of more pixels than OpenCV takes, as its header says."""
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +313,33 @@ def test_crops_that_show_less_than_todays_are_refused(tmp_path):
     (tmp_path / "set_train.json").write_text(json.dumps({"names": ["set_train/a/1.jpg"], "missed": 0}))
     with pytest.raises(UnusableInputError, match="of 144 pixels, not 160"):
         corpus.align_source(tmp_path, "set_train", YuNetDetector(), tmp_path)
+
+
+def test_crops_of_other_photos_are_refused(data, tmp_path):
+    from facegate.siamese import corpus
+
+    few, crops = tmp_path / "few" / "set_train", tmp_path / "crops"
+    people = sorted((data / "set_train").iterdir())[:3]
+    for person in people:
+        shutil.copytree(person, few / person.name)
+    (few / people[0].name / "huge.png").write_bytes(HUGE)
+    align = functools.partial(corpus.align_source, few.parent, "set_train", YuNetDetector(), crops)
+    assert align() == align() == 1  # OpenCV does not take it: no face was found
+    shutil.rmtree(few / people[1].name)
+    with pytest.raises(UnusableInputError, match="of other photos of set_train"):
+        align()
+    shutil.copytree(people[1], few / "another")
+    with pytest.raises(UnusableInputError, match="of other photos of set_train"):
+        align()
+
+
+def test_what_a_teacher_said_is_asked_again_where_it_was_cut_off(crops, tmp_path):
+    source = recipe.read_source(crops, "set_train")
+    teacher = Teacher(lambda seen: templates_of(start(), seen), ALIGNMENT, "cut@1")
+    first = said_of(source, teacher, tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    assert np.array_equal(said_of(source, teacher, tmp_path), first)
 
 
 def test_aligning_tells_how_far_it_is_and_gives_the_same_with_several_threads(data, tmp_path, monkeypatch):

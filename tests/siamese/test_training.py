@@ -1,4 +1,6 @@
 import json
+import math
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,7 @@ from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
 from facegate.siamese.plan import Recipe
 from facegate.siamese.shapes import BlockShape, TrunkShape
-from facegate.siamese.training import LOG, Run
+from facegate.siamese.training import LOG, Progress, Run
 from facegate.siamese.weights import accompanied, fresh_trunk
 from tests.siamese.small_trunks import small_companion
 
@@ -212,6 +214,52 @@ def test_a_checkpoint_that_was_cut_off_is_one_line(tmp_path, kept):
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(UnusableInputError, match="holds no checkpoint that can be read"):
         Run(start(), collection(), RECIPE, tmp_path).resume()
+
+
+def test_a_run_goes_on_only_with_the_pictures_that_it_began_with(tmp_path):
+    Run(start(), collection(), RECIPE, tmp_path).train(lambda _: None)
+    (source,) = collection().sources
+    other = replace(source, paths=tuple(path.replace("person0", "somebody") for path in source.paths))
+    with pytest.raises(UnusableInputError, match="on other pictures"):
+        Run(start(), replace(collection(), sources=(other,)), RECIPE, tmp_path).resume()
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    torch.save({name: value for name, value in state.items() if name != "lessons"}, tmp_path / CHECKPOINT)
+    with pytest.raises(UnusableInputError, match="earlier state of facegate"):
+        Run(start(), collection(), RECIPE, tmp_path).resume()
+
+
+def test_training_that_comes_apart_says_so_and_keeps_the_checkpoint_before(tmp_path):
+    run = Run(start(), collection(), replace(RECIPE, workers=0), tmp_path)
+    told = []
+
+    def spoil(progress):
+        told.append(progress.step)
+        run.student.embed.weight.data[:] = np.nan
+
+    with pytest.raises(UnusableInputError, match="no number any more"):
+        run.train(spoil)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == told[-1] < RECIPE.steps
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf])
+def test_a_recipe_holds_numbers(rate):
+    with pytest.raises(UnusableInputError, match=f"rate is {rate}"):
+        replace(RECIPE, rate=rate)
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_the_checkpoint_before(tmp_path):
+    run = Run(start(), collection(), RECIPE, tmp_path)
+    run.train(lambda _: None)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(UnusableInputError, match=r"checkpoint\.pt cannot be written"):
+            run._write(Progress(6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert not list(tmp_path.glob(f".*{CHECKPOINT}"))
 
 
 def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path):

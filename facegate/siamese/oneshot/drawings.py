@@ -73,7 +73,10 @@ def read_drawing(path: Path) -> Drawing:
     """
     if not path.is_file():
         raise UnusableInputError(f"{path} is missing", "Unpack omniglot.zip anew")
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    try:
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # larger than OpenCV takes
+        grey = None
     if grey is None:
         raise UnusableInputError(f"{path} is no picture", "Unpack omniglot.zip anew")
     if grey.shape != (SIDE, SIDE):

@@ -23,6 +23,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -224,7 +225,7 @@ def load_twins(path: Path) -> OneShotTwins:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             twins = NETWORKS[json.loads(arrays["about"].tobytes())[FORMAT]]()
-            state = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in arrays.files if key != "about"}
+            state = {key: _numbers(arrays[key]) for key in arrays.files if key != "about"}
         counts = {key: value for key, value in twins.state_dict().items() if key.endswith("num_batches_tracked")}
         twins.load_state_dict(counts | state)
     except Exception as error:
@@ -232,3 +233,11 @@ def load_twins(path: Path) -> OneShotTwins:
             f"{path} holds no one-shot network", "Give a network written by `facegate models train-oneshot`"
         ) from error
     return twins.eval()
+
+
+def _numbers(stored: NDArray[np.generic]) -> Tensor:
+    """Return weights as float32; ValueError for what is no number."""
+    values = stored.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("weights that are no numbers")
+    return torch.from_numpy(values)

@@ -7,6 +7,7 @@ with more steps before it falls. What is written lies in the run's folder: `chec
 """
 
 import copy
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -137,6 +138,7 @@ class Run:
         """
         learnt, held = split(drawings, recipe)
         self.recipe, self._folder, self._device = recipe, folder, device
+        self._lessons = hashlib.sha256(drawings.pictures.tobytes()).hexdigest()[:12]
         self._sampler = Sampler(learnt, recipe.shape)
         self._tasks = held_out_tasks(
             held.of(held.drawers >= recipe.drawers), np.random.default_rng(recipe.seed), tasks=recipe.tasks
@@ -155,7 +157,7 @@ class Run:
         Raises:
             UnusableInputError: The checkpoint cannot be read, or is of another recipe or of a run of another kind.
         """
-        state = read_checkpoint(self._folder, self.recipe, self._device, FREE)
+        state = read_checkpoint(self._folder, self.recipe, self._lessons, self._device, FREE)
         if state is None:
             return False
         try:
@@ -290,7 +292,7 @@ class Run:
             "step": self.step,
             "best": self.best,
         }
-        write_checkpoint(self._folder, state, self.recipe)
+        write_checkpoint(self._folder, state, self.recipe, self._lessons)
         with (self._folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps({**asdict(progress), "recipe": asdict(self.recipe)}) + "\n")
 

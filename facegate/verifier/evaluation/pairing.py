@@ -6,7 +6,8 @@ else the photos that mated pairs join are.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,14 @@ class Pair:
     mated: bool
 
 
-def read_pairs(listing: Path, root: Path) -> list[Pair]:
+def read_pairs(listing: Path, root: Path, tell: Callable[[str], None] = lambda _: None) -> list[Pair]:
     """Read a list of pairs: three columns parted by tabs, path, path, and 1 for one person or 0 for two.
+
+    Args:
+        listing: The list.
+        root: The folder that its paths begin in.
+        tell: Is told how many lines do not count: of those that say the same of two photos all but the first, and a
+            photo beside itself.
 
     Raises:
         UnusableInputError: It cannot be read, a line is no pair or contradicts another (the message says which), or a
@@ -44,8 +51,9 @@ def read_pairs(listing: Path, root: Path) -> list[Pair]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableInputError(f"{listing} cannot be read", "Name a text file with a pair a line") from error
     numbered = [(number, _pair(row, f"{listing}:{number}", root)) for number, row in enumerate(rows, 1) if row]
-    _require_one_answer(numbered, listing)
-    pairs = [pair for _, pair in numbered]
+    pairs = _told_once(numbered, listing)
+    if left_out := len(numbered) - len(pairs):
+        tell(f"{listing}: {left_out} lines are not counted: a pair once more, or a photo beside itself")
     if {pair.mated for pair in pairs} != {True, False}:
         raise UnusableInputError(f"{listing} lacks mated or non-mated pairs", "List pairs of both kinds")
     return pairs
@@ -54,28 +62,31 @@ def read_pairs(listing: Path, root: Path) -> list[Pair]:
 def _pair(row: Sequence[str], where: str, root: Path) -> Pair:
     if len(row) != 3 or row[2] not in {"0", "1"}:  # noqa: PLR2004 - path, path, label
         raise UnusableInputError(f"{where} is no pair", "Write path, tab, path, tab, 1 for one person or 0 for two")
-    pair = Pair(root / row[0], root / row[1], row[2] == "1")
+    left, right = (Path(os.path.normpath(root / path)) for path in row[:2])  # one photo, one name
+    pair = Pair(left, right, row[2] == "1")
     for path in (pair.left, pair.right):
         if not path.is_file():
             raise UnusableInputError(f"{where}: there is no {path}", "Mend the list, or name the root of its paths")
     return pair
 
 
-def _require_one_answer(numbered: Sequence[tuple[int, Pair]], listing: Path) -> None:
-    """Refuse a list that contradicts itself.
+def _told_once(numbered: Sequence[tuple[int, Pair]], listing: Path) -> list[Pair]:
+    """Return the pairs of a list that does not contradict itself, each once, however its paths are written.
 
     Raises:
         UnusableInputError: Two photos are said to show one person and two; or one is said to show two.
     """
-    said: dict[frozenset[Path], tuple[int, bool]] = {}
+    resolved = {path: path.resolve() for _, pair in numbered for path in (pair.left, pair.right)}
+    said: dict[frozenset[Path], tuple[int, Pair]] = {}
     for number, pair in numbered:
-        photos = frozenset((pair.left, pair.right))
+        photos = frozenset((resolved[pair.left], resolved[pair.right]))
         if len(photos) == 1 and not pair.mated:
             raise UnusableInputError(f"{listing}:{number}: one photo is said to show two people", "Mend the list")
-        first, mated = said.setdefault(photos, (number, pair.mated))
-        if mated != pair.mated:
+        first, before = said.setdefault(photos, (number, pair))
+        if before.mated != pair.mated:
             what = f"{listing}:{number} contradicts line {first}: one person, and two, on the same two photos"
             raise UnusableInputError(what, "Mend the list")
+    return [pair for photos, (_, pair) in said.items() if len(photos) > 1]
 
 
 def people_of(pairs: Sequence[Pair]) -> dict[Path, int]:

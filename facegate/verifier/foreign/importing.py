@@ -25,7 +25,7 @@ from facegate.verifier.evaluation.allpairs import score_people
 from facegate.verifier.evaluation.groups import set_by_worst
 from facegate.verifier.evaluation.scoring import Tally, calibrated
 from facegate.verifier.extractor import OnnxExtractor
-from facegate.verifier.files import digest_of
+from facegate.verifier.files import digest_of, replace_file
 from facegate.verifier.foreign.probing import Probe, probe
 from facegate.verifier.library import NAME, Library, write_model
 from facegate.verifier.photos import Photo, PhotoReader
@@ -76,7 +76,7 @@ def staged(network: Path) -> Iterator[Path]:
         raise UnusableInputError(f"{network} has more than {MOST_BYTES / 1e6:.0f} MB", "Name an ONNX file")
     with tempfile.TemporaryDirectory(prefix="facegate-") as folder:
         copy = Path(folder) / network.name
-        copy.write_bytes(data)
+        replace_file(copy, data)
         yield copy
 
 

@@ -35,6 +35,18 @@ def test_names_may_hold_quotes_and_a_list_may_begin_with_a_byte_order_mark(photo
     assert read_pairs(photos / "pairs.tsv", photos)[0].right == photos / 'c "quoted.jpg'
 
 
+def test_what_is_said_twice_counts_once_however_it_is_written(photos):
+    lines = "a.jpg\tb.jpg\t1\n./b.jpg\ta.jpg\t1\na.jpg\td.jpg\t0\nd.jpg\td.jpg\t1\na.jpg\tx/../d.jpg\t0\n"
+    (photos / "pairs.tsv").write_text(lines)
+    told = []
+    pairs = read_pairs(photos / "pairs.tsv", photos, told.append)
+    assert pairs == [
+        Pair(photos / "a.jpg", photos / "b.jpg", mated=True),
+        Pair(photos / "a.jpg", photos / "d.jpg", mated=False),
+    ]
+    assert [": 3 lines are not counted" in line for line in told] == [True]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -44,6 +56,7 @@ def test_names_may_hold_quotes_and_a_list_may_begin_with_a_byte_order_mark(photo
         ("a.jpg b.jpg 1\n", ":1 is no pair"),
         ("a.jpg\tb.jpg\t1\n", "lacks mated or non-mated"),
         ("a.jpg\tb.jpg\t1\na.jpg\td.jpg\t0\nb.jpg\ta.jpg\t0\n", ":3 contradicts line 1"),
+        ("a.jpg\tb.jpg\t1\n./x/../a.jpg\tb.jpg\t0\n", ":2 contradicts line 1"),
         ("a.jpg\tb.jpg\t1\na.jpg\ta.jpg\t0\n", ":2: one photo is said to show two people"),
         ("", "lacks mated or non-mated"),
     ],
