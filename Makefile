@@ -9,7 +9,7 @@ demo: .venv/.installed
 	$(BIN)/facegate demo
 
 test: .venv/.developing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: lint types contracts test
 
