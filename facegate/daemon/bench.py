@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,7 +23,7 @@ import numpy as np
 from facegate.core.comparison import References, best_match
 from facegate.core.policy import EVERYONE, Door, Permission
 from facegate.core.ports import Clock
-from facegate.daemon.harness import DaemonProcess, Harness, free_port
+from facegate.daemon.harness import DaemonProcess, Harness, free_port, missing
 from facegate.settings import Settings
 from facegate.storage.opening import Storage, open_storage
 from facegate.storage.packing import Crop
@@ -342,15 +342,6 @@ def loaded(harness: Harness, pictures: Sequence[bytes], rate: float, seconds: fl
     answers = (harness.decision_on(f"{name}-{at}", 0.0) for at in range(total))
     waits = [answer["milliseconds"]["wait"] for answer in answers if answer]
     return Load(total, after["decided"] - before["decided"], counted, spent, unaccounted, waits)
-
-
-def missing(status: Mapping[str, Any], sent: int) -> int:
-    """Return how many events did not come in, or came in and are neither named nor counted (law 4)."""
-    events = status.get("events")
-    if not events:
-        return sent
-    settled = int(events["decided"]) + sum(int(count) for count in events["counted"].values())
-    return max(0, sent - int(events["in"])) + abs(int(events["in"]) - settled)
 
 
 def units(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float32]]:

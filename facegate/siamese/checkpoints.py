@@ -46,6 +46,30 @@ def replacing(path: Path) -> Iterator[Path]:
         fresh.unlink(missing_ok=True)
 
 
+def require_no_run(folder: Path) -> None:
+    """Refuse a folder with a run in it, which a new one would be written over.
+
+    Raises:
+        UnusableInputError: There is a checkpoint.
+    """
+    if (folder / CHECKPOINT).exists():
+        raise UnusableInputError(f"{folder} holds a run already", "Go on with it (--resume) or name another folder")
+
+
+@contextmanager
+def of_this_kind(folder: Path) -> Iterator[None]:
+    """Take a checkpoint's state over, and tell where it does not fit.
+
+    Raises:
+        UnusableInputError: It is of a run of another kind.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError) as error:
+        mend = "Give the options that it began with, or another folder"
+        raise UnusableInputError(f"{folder} holds a run of another kind", mend) from error
+
+
 def write_checkpoint(folder: Path, state: dict[str, Any], recipe: "DataclassInstance", lessons: str) -> None:
     """Write a run's checkpoint over the one before: its state, the recipe, and what tells its lessons from others."""
     with replacing(folder / CHECKPOINT) as path, path.open("wb") as file:

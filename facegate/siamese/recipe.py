@@ -23,7 +23,7 @@ from facegate.core.ports import Crops, FaceDetector
 from facegate.errors import UnusableInputError
 from facegate.siamese import augment
 from facegate.siamese.batches import Collection
-from facegate.siamese.checkpoints import CHECKPOINT, UNREADABLE, replacing
+from facegate.siamese.checkpoints import UNREADABLE, replacing, require_no_run
 from facegate.siamese.companion import Companion
 from facegate.siamese.corpus import (
     MIXED,
@@ -248,9 +248,8 @@ def check(place: Place, *, resume: bool) -> None:
         UnusableInputError: There is nothing to learn from, or there is a run in the folder that is not to be resumed.
     """
     source_names(place.data, place.only)
-    if not resume and (place.folder / CHECKPOINT).exists():
-        mend = "Go on with it (--resume) or name another folder"
-        raise UnusableInputError(f"{place.folder} holds a run already", mend)
+    if not resume:
+        require_no_run(place.folder)
 
 
 def prepare(place: Place, teachers: Sequence[Teacher], detector: FaceDetector, recipe: Recipe, say: Say) -> None:

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from facegate.errors import UnusableInputError
 from facegate.siamese import losses
 from facegate.siamese.batches import Batch, Batches, Collection
-from facegate.siamese.checkpoints import read_checkpoint, write_checkpoint
+from facegate.siamese.checkpoints import of_this_kind, read_checkpoint, write_checkpoint
 from facegate.siamese.corpus import digest_of_sources
 from facegate.siamese.losses import Head
 from facegate.siamese.networks import Trunk
@@ -124,15 +124,12 @@ class Run:
         state = read_checkpoint(self._folder, self.recipe, self._lessons, self._team.device, FREE)
         if state is None:
             return False
-        try:
+        with of_this_kind(self._folder):
             self.student.load_state_dict(state["student"])
             self.averaged.load_state_dict(state["averaged"])
             self.head.load_state_dict(state["head"])
             self._optimizer.load_state_dict(state["optimizer"])
             self.step = int(state["step"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            mend = "Give the options that it began with, or another folder"
-            raise UnusableInputError(f"{self._folder} holds a run of another kind", mend) from error
         return True
 
     def train(self, report: Callable[[Progress], None]) -> Trunk:

@@ -14,8 +14,7 @@ from typing import Final
 
 import torch
 
-from facegate.errors import UnusableInputError
-from facegate.siamese.checkpoints import CHECKPOINT
+from facegate.siamese.checkpoints import require_no_run
 from facegate.siamese.oneshot.batches import BatchShape
 from facegate.siamese.oneshot.distortion import Distortion
 from facegate.siamese.oneshot.drawings import Drawings
@@ -101,7 +100,9 @@ def train(
     Raises:
         UnusableInputError: There is a run in the folder that is not to be resumed, or is of another recipe.
     """
-    check(plan, out, resume=resume)
+    if not resume:
+        for stage in plan:
+            require_no_run(out / stage.name)
     before: OneShotTwins | None = None
     teacher: EmbeddingTwins | None = None
     held_out = 0.0
@@ -117,16 +118,6 @@ def train(
             teacher = run.averaged.eval()
         before = run.averaged
     return Trained(out / plan[-1].name / "network.npz", held_out)
-
-
-def check(plan: tuple[Stage, ...], out: Path, *, resume: bool) -> None:
-    """Refuse to train over a run, before anything is computed.
-
-    Raises:
-        UnusableInputError: There is a run in the folder that is not to be resumed.
-    """
-    if not resume and any((out / stage.name / CHECKPOINT).exists() for stage in plan):
-        raise UnusableInputError(f"{out} holds a run already", "Go on with it (--resume) or name another folder")
 
 
 def start(stage: str, before: OneShotTwins | None) -> OneShotTwins:

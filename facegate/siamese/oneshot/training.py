@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from facegate.errors import UnusableInputError
 from facegate.siamese import losses
-from facegate.siamese.checkpoints import read_checkpoint, write_checkpoint
+from facegate.siamese.checkpoints import of_this_kind, read_checkpoint, write_checkpoint
 from facegate.siamese.oneshot.batches import BatchShape, Drawn, Sampler, pair_cross_entropy, trial_cross_entropy
 from facegate.siamese.oneshot.distortion import Distortion, distort
 from facegate.siamese.oneshot.drawings import Drawings, Task, held_out_tasks
@@ -160,15 +160,12 @@ class Run:
         state = read_checkpoint(self._folder, self.recipe, self._lessons, self._device, FREE)
         if state is None:
             return False
-        try:
+        with of_this_kind(self._folder):
             self.twins.load_state_dict(state["twins"])
             self.averaged.load_state_dict(state["averaged"])
             self._hint.load_state_dict(state["hint"])
             self._optimizer.load_state_dict(state["optimizer"])
             self.step, self.best = int(state["step"]), float(state["best"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            mend = "Give the options that it began with, or another folder"
-            raise UnusableInputError(f"{self._folder} holds a run of another kind", mend) from error
         return True
 
     def train(self, report: Callable[[Progress], None], moved: Callable[[int, float], None] | None = None) -> float:
